@@ -1,0 +1,164 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is a node's configuration. Durations are written as in "300s" or "1m30s".
+type Config struct {
+	Name    string `yaml:"name"`     // the node's name, unique in its cluster
+	DataDir string `yaml:"data_dir"` // where identity, Raft log and snapshots live
+
+	Cluster    Cluster       `yaml:"cluster"`
+	Raft       Raft          `yaml:"raft"`
+	Gossip     Endpoint      `yaml:"gossip"`
+	GRPC       Endpoint      `yaml:"grpc"`
+	HTTP       HTTP          `yaml:"http"`
+	Leasequery Leasequery    `yaml:"leasequery"`
+	Bulk       Bulk          `yaml:"bulk"`
+	Read       Read          `yaml:"read"`
+	Drain      Drain         `yaml:"drain"`
+	Active     Active        `yaml:"active"`
+	TLS        TLS           `yaml:"tls"`
+	Requestors []Requestor   `yaml:"requestors"`
+	RelayData  RelayDataMode `yaml:"relay_data"`
+	Sensitive  []uint16      `yaml:"sensitive_options"` // option codes never shown
+	ServerDUID string        `yaml:"server_duid"`       // hex; read at bootstrap only
+	Insecure   bool          `yaml:"insecure"`          // lets Raft, gRPC, gossip and HTTP listen beyond loopback without TLS
+	Log        Log           `yaml:"log"`
+}
+
+// Cluster says which cluster the node belongs to and how it finds it.
+type Cluster struct {
+	Name            string        `yaml:"name"`             // label of the gossip; nodes of another name are not heard
+	BootstrapExpect int           `yaml:"bootstrap_expect"` // how many nodes found the cluster together
+	Join            []string      `yaml:"join"`             // gossip addresses of other nodes, host:port
+	NonVoter        bool          `yaml:"non_voter"`        // answers relays but has no vote
+	ClockMaxStep    time.Duration `yaml:"clock_max_step"`   // how far voters' wall clocks may differ for a new leader to believe them
+}
+
+// Raft is the node's part in consensus.
+type Raft struct {
+	Listen            string        `yaml:"listen"`    // host:port, TCP
+	Advertise         string        `yaml:"advertise"` // what other nodes dial; empty: as listened on
+	HeartbeatTimeout  time.Duration `yaml:"heartbeat_timeout"`
+	ElectionTimeout   time.Duration `yaml:"election_timeout"`
+	LeaderLease       time.Duration `yaml:"leader_lease"`
+	SnapshotThreshold uint64        `yaml:"snapshot_threshold"` // log entries
+	SnapshotBytes     int64         `yaml:"snapshot_bytes"`     // octets of log since the last snapshot
+	TrailingLogs      uint64        `yaml:"trailing_logs"`      // log entries kept behind a snapshot
+}
+
+// Endpoint is an address to listen on and, where it differs, the one to tell others.
+type Endpoint struct {
+	Listen    string `yaml:"listen"`
+	Advertise string `yaml:"advertise"`
+}
+
+// HTTP serves /livez, /readyz and /metrics.
+type HTTP struct {
+	Listen string `yaml:"listen"`
+}
+
+// Leasequery is where relays ask.
+type Leasequery struct {
+	Listen netip.AddrPort `yaml:"listen"`
+}
+
+// Bulk bounds bulk leasequery over TCP (RFC 5460).
+type Bulk struct {
+	MaxConnections             int           `yaml:"max_connections"` // BULK_LQ_MAX_CONNS
+	MaxConnectionsPerRequestor int           `yaml:"max_connections_per_requestor"`
+	MaxQueriesPerConnection    int           `yaml:"max_queries_per_connection"`
+	MaxQueriesPerRequestor     int           `yaml:"max_queries_per_requestor"`
+	IdleTimeout                time.Duration `yaml:"idle_timeout"`
+	DataTimeout                time.Duration `yaml:"data_timeout"` // BULK_LQ_DATA_TIMEOUT
+	MaxViewAge                 time.Duration `yaml:"max_view_age"` // a slower answer is ended with QueryTerminated
+}
+
+// Read says how fresh an answer must be.
+type Read struct {
+	Hold         time.Duration `yaml:"hold"`          // how long a query waits while there is no leader
+	MaxStaleness time.Duration `yaml:"max_staleness"` // then it is answered if the node was provably up to date this recently
+}
+
+// Drain is how a node stops.
+type Drain struct {
+	Delay   time.Duration `yaml:"delay"`   // between turning not ready and refusing connections
+	Timeout time.Duration `yaml:"timeout"` // how long running answers may go on after that
+}
+
+// Active is active leasequery (RFC 7653). This version keeps the history that it will need, and refuses to enable it.
+type Active struct {
+	Enabled          bool          `yaml:"enabled"`
+	Insecure         bool          `yaml:"insecure"`
+	MaxSubscriptions int           `yaml:"max_subscriptions"`
+	CatchUp          time.Duration `yaml:"catch_up"` // how long ends of bindings are kept; read at bootstrap only
+}
+
+// TLS is STARTTLS on the leasequery port (RFC 7653 9.1). This version knows only off.
+type TLS struct {
+	Mode string `yaml:"mode"`
+}
+
+// RelayDataMode says when OPTION_LQ_RELAY_DATA is sent.
+type RelayDataMode string
+
+// The relay data modes.
+const (
+	OnRequest RelayDataMode = "on-request" // when the query's option request option asks for it
+	Always    RelayDataMode = "always"
+)
+
+// Requestor is a stanza of the requestor policy: who may ask, and what.
+type Requestor struct {
+	Name                    string         `yaml:"name"`
+	Prefixes                []netip.Prefix `yaml:"prefixes"`
+	QueryTypes              []string       `yaml:"query_types"` // address, client-id, relay-id, link-address, remote-id; empty: all
+	Restricted              *Restricted    `yaml:"restricted"`  // absent: sees everything
+	Sensitive               []uint16       `yaml:"sensitive_options"`
+	RelayData               RelayDataMode  `yaml:"relay_data"` // empty: as for all
+	Relayed                 string         `yaml:"relayed"`    // allow or refuse: relayed queries over UDP
+	MaxConnections          int            `yaml:"max_connections"`
+	MaxQueriesPerConnection int            `yaml:"max_queries_per_connection"`
+	MaxQueries              int            `yaml:"max_queries"`
+}
+
+// Restricted names what a requestor relays; it sees nothing else. An empty stanza means: what came through the address it asks from.
+type Restricted struct {
+	Links     []netip.Prefix `yaml:"links"`     // prefixes that hold the link
+	RelayIDs  []string       `yaml:"relay_ids"` // hex
+	Addresses []netip.Addr   `yaml:"addresses"` // a relay's link-address, or the peer-address of the level above
+}
+
+// Log is how the node logs.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // text or json
+}
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{
+		Cluster: Cluster{Name: "leasehold", BootstrapExpect: 1, ClockMaxStep: time.Minute},
+		Raft: Raft{
+			Listen: "127.0.0.1:5471", HeartbeatTimeout: time.Second, ElectionTimeout: time.Second, LeaderLease: 600 * time.Millisecond,
+			SnapshotThreshold: 32768, SnapshotBytes: 2 << 30, TrailingLogs: 16384,
+		},
+		Gossip:     Endpoint{Listen: "127.0.0.1:5472"},
+		GRPC:       Endpoint{Listen: "127.0.0.1:5470"},
+		HTTP:       HTTP{Listen: "127.0.0.1:5473"},
+		Leasequery: Leasequery{Listen: netip.MustParseAddrPort("[::]:547")},
+		Bulk: Bulk{
+			MaxConnections: 10, MaxConnectionsPerRequestor: 10, MaxQueriesPerConnection: 16, MaxQueriesPerRequestor: 64,
+			IdleTimeout: 300 * time.Second, DataTimeout: 300 * time.Second, MaxViewAge: 10 * time.Minute,
+		},
+		Read:      Read{Hold: 5 * time.Second, MaxStaleness: 10 * time.Second},
+		Drain:     Drain{Delay: 3 * time.Second, Timeout: 10 * time.Second},
+		Active:    Active{MaxSubscriptions: 100, CatchUp: 600 * time.Second},
+		TLS:       TLS{Mode: "off"},
+		RelayData: OnRequest,
+		Log:       Log{Level: "info", Format: "text"},
+	}
+}
