@@ -1,0 +1,106 @@
+package dhcpv6
+
+import "net/netip"
+
+// RelayMessage is a relay agent/server message (RFC 8415 9):
+//
+//	+---------------+---------------+
+//	|    msg-type   |   hop-count   |   link-address, 16 octets
+//	+---------------+---------------+   peer-address, 16 octets
+//	|                           options
+type RelayMessage struct {
+	Type        MessageType // MessageRelayForward or MessageRelayReply
+	HopCount    uint8
+	LinkAddress netip.Addr
+	PeerAddress netip.Addr
+	Options     Options // aliases what was parsed
+}
+
+// ParseRelayMessage reads one level of a relayed message and checks the framing of its options. The error is a *ParseError.
+func ParseRelayMessage(b []byte) (RelayMessage, error) {
+	if len(b) < relayHeaderOctets {
+		return RelayMessage{}, parseError(optionNone, len(b), ErrTruncated)
+	}
+	m := RelayMessage{
+		Type: MessageType(b[0]), HopCount: b[1], LinkAddress: netip.AddrFrom16([16]byte(b[2:18])),
+		PeerAddress: netip.AddrFrom16([16]byte(b[18:34])), Options: Options(b[relayHeaderOctets:]),
+	}
+	if m.Type != MessageRelayForward && m.Type != MessageRelayReply {
+		return RelayMessage{}, parseError(optionNone, 0, ErrValue)
+	}
+	if err := m.Options.validate(relayHeaderOctets); err != nil {
+		return RelayMessage{}, err
+	}
+	return m, nil
+}
+
+// Inner is the message that this level carries: the value of its first OPTION_RELAY_MSG.
+func (m RelayMessage) Inner() (b []byte, ok bool) { return m.Options.First(OptionRelayMessage) }
+
+// AppendBinary appends the message. It never fails.
+func (m RelayMessage) AppendBinary(dst []byte) ([]byte, error) {
+	return append(AppendRelayHeader(dst, m.Type, m.HopCount, m.LinkAddress, m.PeerAddress), m.Options...), nil
+}
+
+// Length is the message's length in octets.
+func (m RelayMessage) Length() int { return relayHeaderOctets + len(m.Options) }
+
+// AppendRelayHeader appends the header of a relay message whose options the caller appends next.
+func AppendRelayHeader(dst []byte, t MessageType, hops uint8, link, peer netip.Addr) []byte {
+	return appendAddress(appendAddress(append(dst, byte(t), hops), link), peer)
+}
+
+// ParseRelayChain takes a relayed message apart: its levels, outermost first, and the octets of the innermost message, which
+// are nil where the innermost level carries none. More than 32 levels are ErrTooDeep. Offsets in errors count from the start
+// of b.
+func ParseRelayChain(b []byte) (levels []RelayMessage, inner []byte, err error) {
+	base := 0
+	for {
+		if len(levels) == hopCountLimit {
+			return nil, nil, parseError(OptionRelayMessage, base, ErrTooDeep)
+		}
+		level, err := ParseRelayMessage(b)
+		if err != nil {
+			return nil, nil, shift(err, base)
+		}
+		levels = append(levels, level)
+		next, ok := level.Inner()
+		if !ok {
+			return levels, nil, nil
+		}
+		if len(next) == 0 || (MessageType(next[0]) != MessageRelayForward && MessageType(next[0]) != MessageRelayReply) {
+			return levels, next, nil
+		}
+		base += relayHeaderOctets + offsetOf(level.Options, OptionRelayMessage)
+		b = next
+	}
+}
+
+// offsetOf is where the value of the first option with this code begins; the option must be there.
+func offsetOf(o Options, code OptionCode) int {
+	off := 0
+	for c, v := range o.All() {
+		off += optionHeaderOctets
+		if c == code {
+			return off
+		}
+		off += len(v)
+	}
+	return off
+}
+
+// shift moves the offset of a *ParseError.
+func shift(err error, by int) error {
+	if e, ok := err.(*ParseError); ok { // made by this package, never wrapped
+		return parseError(e.Option, e.Offset+by, e.Err)
+	}
+	return err
+}
+
+func appendAddress(dst []byte, a netip.Addr) []byte {
+	if !a.IsValid() {
+		a = netip.IPv6Unspecified()
+	}
+	b := a.As16()
+	return append(dst, b[:]...)
+}
