@@ -1,0 +1,206 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// MaxConns is how many connections a layer holds that others opened. A cluster of n nodes needs about 4(n-1).
+const MaxConns = 256
+
+// Layer is a raft.StreamLayer on an injected listener.
+type Layer struct {
+	listener net.Listener
+	address  address
+	cluster  string
+	logger   *slog.Logger
+
+	start   sync.Once
+	running sync.WaitGroup
+	ready   chan net.Conn // connections whose preamble was right
+	done    chan struct{}
+
+	mu     sync.Mutex
+	closed bool
+	open   map[net.Conn]struct{} // accepted and not closed
+}
+
+var _ raft.StreamLayer = (*Layer)(nil)
+
+// NewLayer makes a layer that accepts on ln. advertise is the host:port that other nodes dial; empty for that of ln. cluster
+// is the cluster's name, at most 255 octets: connections of nodes of another name are closed. Nothing is accepted before
+// Accept.
+func NewLayer(ln net.Listener, advertise, cluster string, logger *slog.Logger) (*Layer, error) {
+	if len(cluster) > maxClusterName {
+		return nil, fmt.Errorf("cluster name of %d octets, want at most %d", len(cluster), maxClusterName)
+	}
+	if advertise == "" {
+		advertise = ln.Addr().String()
+	}
+	return &Layer{
+		listener: ln, address: address(advertise), cluster: cluster, logger: logger,
+		ready: make(chan net.Conn), done: make(chan struct{}), open: map[net.Conn]struct{}{},
+	}, nil
+}
+
+// address is what the layer is dialled at: host:port, the host possibly a name.
+type address string
+
+// Network is always tcp.
+func (address) Network() string { return "tcp" }
+
+// String is the host:port.
+func (a address) String() string { return string(a) }
+
+// Addr is the advertised address.
+func (l *Layer) Addr() net.Addr { return l.address }
+
+// Dial connects to another node and sends the preamble, all within the timeout.
+func (l *Layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	deadline := time.Now().Add(timeout)
+	d := net.Dialer{Deadline: deadline, KeepAliveConfig: keepAlive(), Control: controlUserTimeout}
+	conn, err := d.Dial("tcp", string(to))
+	if err != nil {
+		return nil, err
+	}
+	if err := l.greet(conn, deadline); err != nil {
+		return nil, errors.Join(fmt.Errorf("send preamble to %s: %w", to, err), conn.Close())
+	}
+	return conn, nil
+}
+
+func (l *Layer) greet(conn net.Conn, deadline time.Time) error {
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if _, err := conn.Write(appendPreamble(nil, l.cluster)); err != nil {
+		return err
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// Accept waits for a connection whose preamble named this cluster. net.ErrClosed after Close.
+func (l *Layer) Accept() (net.Conn, error) {
+	l.start.Do(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !l.closed {
+			l.running.Go(l.listen)
+		}
+	})
+	select {
+	case c := <-l.ready:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close closes the listener and every accepted connection and waits until the layer's goroutines have ended.
+func (l *Layer) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	close(l.done)
+	err := l.listener.Close()
+	for c := range l.open {
+		_ = c.Close() // its reader is told by the error it gets
+	}
+	l.mu.Unlock()
+	l.running.Wait()
+	if err != nil {
+		return fmt.Errorf("close raft listener: %w", err)
+	}
+	return nil
+}
+
+// listen accepts until the listener is closed. A burst of connections beyond the limit is closed at once: it costs itself.
+func (l *Layer) listen() {
+	backoff := time.Duration(0)
+	for {
+		c, err := l.listener.Accept()
+		switch {
+		case err == nil:
+			backoff = 0
+			l.admit(c)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // out of descriptors and the like: wait, others may close theirs
+			backoff = min(max(2*backoff, 5*time.Millisecond), time.Second)
+			l.logger.Error("accept raft connection", "error", err, "wait", backoff)
+			select {
+			case <-time.After(backoff):
+			case <-l.done:
+				return
+			}
+		}
+	}
+}
+
+// admit takes the connection into account and reads its preamble beside the accept loop.
+func (l *Layer) admit(c net.Conn) {
+	l.mu.Lock()
+	full := len(l.open) >= MaxConns
+	if !l.closed && !full {
+		l.open[c] = struct{}{}
+		l.running.Go(func() { l.receive(c) })
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	if full {
+		l.logger.Warn("close raft connection: too many", "peer", c.RemoteAddr(), "limit", MaxConns)
+	}
+	_ = c.Close()
+}
+
+// receive reads the preamble and hands the connection to Accept.
+func (l *Layer) receive(c net.Conn) {
+	counted := &conn{Conn: c, layer: l}
+	if err := l.welcome(c); err != nil {
+		l.logger.Warn("close raft connection", "peer", c.RemoteAddr(), "error", err)
+		_ = counted.Close()
+		return
+	}
+	select {
+	case l.ready <- counted:
+	case <-l.done:
+		_ = counted.Close()
+	}
+}
+
+func (l *Layer) welcome(c net.Conn) error {
+	if err := tune(c); err != nil {
+		return err
+	}
+	if err := c.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+		return err
+	}
+	if err := readPreamble(c, l.cluster); err != nil {
+		return err
+	}
+	return c.SetReadDeadline(time.Time{})
+}
+
+// conn is an accepted connection that gives its place back when it is closed.
+type conn struct {
+	net.Conn
+	layer *Layer
+}
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	c.layer.mu.Lock()
+	delete(c.layer.open, c.Conn)
+	c.layer.mu.Unlock()
+	return c.Conn.Close()
+}
