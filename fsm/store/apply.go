@@ -1,0 +1,172 @@
+package store
+
+import (
+	"bytes"
+
+	"github.com/leasehold/leasehold/fsm/binding"
+)
+
+// outcome is what became of a change.
+type outcome uint8
+
+const (
+	changed outcome = iota
+	unchanged
+	ignored
+)
+
+func (c *Counts) tally(o outcome) {
+	switch o {
+	case changed:
+		c.Changed++
+	case unchanged:
+		c.Unchanged++
+	case ignored:
+		c.Ignored++
+	}
+}
+
+// Apply applies the changes of one source in their order. They have been validated.
+func (s *Store) Apply(b Batch) Counts {
+	s.begin(b.Index, b.Clock)
+	defer s.mu.Unlock()
+	var c Counts
+	src := s.source(b.Source)
+	if src == nil {
+		c.Ignored = uint64(len(b.Changes))
+		return c
+	}
+	s.touch(b.Changes)
+	for i := range b.Changes {
+		c.tally(s.applyChange(src, &b.Changes[i]))
+	}
+	return c
+}
+
+func (s *Store) applyChange(src *source, c *binding.Change) outcome {
+	switch c.Event {
+	case binding.Upsert:
+		return s.upsert(src, &c.Binding)
+	case binding.End:
+		return s.end(src, c)
+	case binding.DefineLink:
+		return s.rehomed(s.links.Define(src.name, c.Link))
+	case binding.RemoveLink:
+		return s.rehomed(s.links.Remove(src.name, c.Link.Label))
+	}
+	return ignored
+}
+
+// upsert is the news that a client has a binding.
+func (s *Store) upsert(src *source, b *binding.Binding) outcome {
+	a := addressOf(b.Key())
+	e := entry{
+		kind: b.Kind, bits: a.bits, gen: src.gen, octets: a.octets, source: src.number, iaid: b.IAID,
+		preferred: b.Preferred, valid: b.Valid, stamp: b.Stamp, lt: clamp48(b.LastTransaction),
+		chain: b.Chain, name: b.LinkName, options: b.Options,
+	}
+	h := s.hash(b.DUID)
+	home := s.home(&e, b.DUID, h)
+	lh := place(home, h)
+	var p path
+	if off := s.findLive(&p, lh, b.DUID, &a); off >= 0 {
+		return s.renew(src, &p, off, b.DUID, &e)
+	}
+	k, ok := s.known(&a)
+	if ok && !s.wins(binding.Upsert, src, &k.entry, e.lt) {
+		s.links.Acquire(home)
+		s.links.Release(home) // goes away if it was made up for nothing
+		return ignored
+	}
+	s.links.Acquire(home) // keeps it while the client's other records move
+	if ok && !k.entry.ended() {
+		reason := binding.Reassigned
+		if string(k.duid) == string(b.DUID) && sameIA(&k.entry, &e) {
+			reason = binding.Moved
+		}
+		s.finish(k.place, k.duid, &k.entry, reason, s.clock)
+	}
+	e.mark = s.nextMark()
+	s.insert(lh, b.DUID, &e)
+	if ok && !k.entry.ended() {
+		s.follow(k.duid, &k.entry)
+	}
+	s.follow(b.DUID, &e)
+	s.links.Release(home)
+	return changed
+}
+
+// sameIA tells whether two entries belong to the same identity association of a client.
+func sameIA(x, y *entry) bool { return x.kind == y.kind && x.iaid == y.iaid }
+
+// wins asks the conflict table.
+func (s *Store) wins(event binding.Event, src *source, old *entry, lt binding.Time) bool {
+	return binding.News{
+		Event:      event,
+		SameSource: old.source == src.number,
+		Age:        binding.CompareAge(lt, old.lt),
+		Ended:      old.ended(),
+		Higher:     src.name > s.sourceAt(old.source).name,
+	}.Wins()
+}
+
+// renew is the news that a client has a binding that it is known to have, on the same link. The entry in force is at offset
+// off of the record at p.
+func (s *Store) renew(src *source, p *path, off int, duid []byte, e *entry) outcome {
+	lh := p.place()
+	old := p.record().unpack(packed(p.record()[off:]))
+	if !s.wins(binding.Upsert, src, &old, e.lt) {
+		return ignored
+	}
+	if !sameIA(&old, e) {
+		old = old.clone()
+		s.finish(lh, duid, &old, binding.Reassigned, s.clock)
+		e.mark = s.nextMark()
+		s.insert(lh, duid, e)
+		s.follow(duid, &old)
+		s.follow(duid, e)
+		return changed
+	}
+	sameChain := bytes.Equal(old.chain, e.chain)
+	sameTexts := sameChain && bytes.Equal(old.name, e.name) && bytes.Equal(old.options, e.options)
+	if sameTexts && old.source == e.source && old.stamp == e.stamp && old.preferred == e.preferred && old.valid == e.valid {
+		if old.gen != e.gen {
+			s.clients.own(p)
+			packed(p.record()[off:]).setGen(e.gen)
+		}
+		return unchanged
+	}
+	e.mark = s.nextMark()
+	if !sameTexts || old.source != e.source {
+		s.restate(lh, duid, old.clone(), e, sameChain)
+		return changed
+	}
+	s.clients.own(p)
+	packed(p.record()[off:]).renew(e)
+	s.clients.note(p, e.due(s.history), e.mark)
+	return changed
+}
+
+// restate replaces a binding in force by what its client's server, or another source, says now. What was known of it behind
+// another relay chain becomes an exit.
+func (s *Store) restate(lh uint64, duid []byte, old entry, e *entry, sameChain bool) {
+	s.links.Acquire(placeLink(lh))
+	o := old.order()
+	if sameChain {
+		s.drop(lh, duid, &o)
+	} else {
+		s.finish(lh, duid, &old, binding.Moved, s.clock)
+	}
+	s.insert(lh, duid, e)
+	if len(old.chain) == 0 || len(e.chain) == 0 {
+		s.follow(duid, &old)
+		s.follow(duid, e)
+	}
+	s.links.Release(placeLink(lh))
+}
+
+// insert adds a binding in force. It supersedes the client's ends of the same binding behind the same relay chain.
+func (s *Store) insert(lh uint64, duid []byte, e *entry) {
+	s.supersede(lh, duid, e)
+	s.add(lh, duid, e)
+}

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/leasehold/leasehold/fsm/binding"
+)
+
+// maxEarly bounds how long the end of a binding is kept that ended before its lifetime ran out.
+const maxEarly = binding.Time(24 * time.Hour / time.Millisecond)
+
+// end is the news that a client no longer has a binding.
+func (s *Store) end(src *source, c *binding.Change) outcome {
+	b := &c.Binding
+	a := addressOf(b.Key())
+	k, ok := s.known(&a)
+	if !ok || k.entry.ended() {
+		return ignored
+	}
+	if len(b.DUID) > 0 && (string(b.DUID) != string(k.duid) || b.IAID != k.entry.iaid) {
+		return ignored
+	}
+	at := clamp48(b.LastTransaction)
+	if !s.wins(binding.End, src, &k.entry, at) {
+		return ignored
+	}
+	s.finish(k.place, k.duid, &k.entry, c.Reason, at)
+	s.follow(k.duid, &k.entry)
+	return changed
+}
+
+// finish turns a binding in force into an end, kept in its client's record until it is pruned. live may not alias a record.
+func (s *Store) finish(lh uint64, duid []byte, live *entry, reason binding.State, at binding.Time) {
+	e := *live
+	e.state, e.lt, e.mark = reason, at, s.nextMark()
+	expiry, ends := binding.Expiry(live.valid, live.lt)
+	if !ends {
+		expiry = never
+	}
+	if reason != binding.Moved && expiry > s.clock {
+		e.until = clamp48(min(expiry, s.clock+maxEarly))
+	}
+	s.supersede(lh, duid, &e)
+	s.add(lh, duid, &e)
+	o := live.order()
+	s.drop(lh, duid, &o)
+}
+
+// supersede drops the client's ends of e's binding behind e's relay chain: what e says is newer.
+func (s *Store) supersede(lh uint64, duid []byte, e *entry) {
+	if s.sums.ended == 0 {
+		return
+	}
+	a := e.address()
+	var stale []order
+	s.eachEntry(lh, duid, e.kind, &a, func(r record, x packed) bool {
+		if x.state() != binding.Active && bytes.Equal(r.text(x[2]), e.chain) {
+			stale = append(stale, x.order())
+		}
+		return true
+	})
+	if len(stale) == 0 {
+		return
+	}
+	s.links.Acquire(placeLink(lh))
+	for i := range stale {
+		s.drop(lh, duid, &stale[i])
+	}
+	s.links.Release(placeLink(lh))
+}

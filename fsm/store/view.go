@@ -1,0 +1,185 @@
+package store
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"github.com/leasehold/leasehold/fsm/binding"
+	"github.com/leasehold/leasehold/fsm/link"
+)
+
+// state is the store at one moment, as it was pinned.
+type state struct {
+	pin          *pin
+	hash         hasher
+	clients      treeRoot
+	places       treeRoot
+	addresses    pairRoot
+	duids        pairRoot
+	relays       pairRoot
+	remotes      pairRoot
+	links        *link.Links
+	sources      []Source
+	resyncs      []source // all that the snapshot needs of them
+	sums         sums
+	index        uint64
+	clock        binding.Time
+	mark         uint64
+	history      binding.Time
+	historySince binding.Time
+}
+
+type treeRoot struct {
+	root   *inner
+	height int
+}
+
+type pairRoot struct {
+	root   *pairInner
+	height int
+}
+
+// View is the store at one moment: a binding.View, and what the state machine needs beside it.
+type View struct {
+	*state
+	released atomic.Bool
+}
+
+var _ binding.View = (*View)(nil)
+
+// View is the state after the newest write. It waits for a write that is going on. Release must be called once the view, and
+// every cursor of it, is no longer used.
+func (s *Store) View() *View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		s.epochs.collect()
+		s.current = s.freeze()
+	}
+	s.current.pin.refs.Add(1)
+	return &View{state: s.current}
+}
+
+// freeze pins the state.
+func (s *Store) freeze() *state {
+	st := &state{
+		hash:    s.hash,
+		clients: treeRoot{s.clients.root, s.clients.height}, places: treeRoot{s.places.root, s.places.height},
+		addresses: pairRoot{s.addresses.root, s.addresses.height}, duids: pairRoot{s.duids.root, s.duids.height},
+		relays: pairRoot{s.relays.root, s.relays.height}, remotes: pairRoot{s.remotes.root, s.remotes.height},
+		links: s.links.Snapshot(), sources: s.Sources(), sums: s.sums,
+		index: s.index, clock: s.clock, mark: s.mark, history: s.history, historySince: s.historySince,
+		pin: s.epochs.pinNow(),
+	}
+	for _, src := range s.sources {
+		c := *src
+		c.swept.duid = slices.Clone(src.swept.duid)
+		st.resyncs = append(st.resyncs, c)
+	}
+	return st
+}
+
+// Release gives the view back. Only the first call counts.
+func (v *View) Release() {
+	if !v.released.Swap(true) {
+		v.pin.refs.Add(-1)
+	}
+}
+
+// Index is the index of the newest log entry applied.
+func (v *View) Index() uint64 { return v.index }
+
+// Clock is the closed time after that entry.
+func (v *View) Clock() binding.Time { return v.clock }
+
+// Len is the number of bindings in force.
+func (v *View) Len() uint64 { return v.sums.live }
+
+// Links is the link table.
+func (v *View) Links() *link.Links { return v.links }
+
+// Sources is every source, by number. The caller must not change it.
+func (v *View) Sources() []Source { return v.sources }
+
+// SourceName is the name of the source with the number that entries carry; "" for a number without source.
+func (v *View) SourceName(number uint16) string {
+	if number == 0 || int(number) > len(v.sources) {
+		return ""
+	}
+	return v.sources[number-1].Name
+}
+
+// HistorySince is the time from which on every end and every change is still to be found (RFC 7653 8.4.1: older asks get
+// DataMissing).
+func (v *View) HistorySince() binding.Time { return v.historySince }
+
+// Change is the number of the newest change.
+func (v *View) Change() uint64 { return v.mark }
+
+// Pinned is the number of octets that are kept only because this view, or another of the same moment, is held: those of the
+// nodes that have been replaced since. It grows while writes go on.
+func (v *View) Pinned() int64 { return v.pin.bytes.Load() }
+
+// LinkHolding is the link whose prefix holds the address by longest match.
+func (v *View) LinkHolding(a netip.Addr) (binding.LinkID, bool) { return v.links.Holding(a) }
+
+// Representative is the link's representative address.
+func (v *View) Representative(id binding.LinkID) netip.Addr { return v.links.Representative(id) }
+
+// LinkPrefixes is the link's prefixes, sorted; nil for an unknown link. The caller must not change them.
+func (v *View) LinkPrefixes(id binding.LinkID) []netip.Prefix { return v.links.Prefixes(id) }
+
+// SelectLinks appends to dst, sorted, the links that a query's link-address selects: those that list it as relay address, the
+// one whose prefix holds it by longest match, and those of bindings whose chain's LinkAddress is exactly it.
+func (v *View) SelectLinks(dst []binding.LinkID, linkAddress netip.Addr) []binding.LinkID {
+	begin := len(dst)
+	dst = v.links.Select(dst, linkAddress)
+	at := spot{octets: linkAddress.As16(), relayed: true}
+	lh, duid := at.key()
+	var p path
+	if p.seek(v.places.root, v.places.height, &key{place: lh, duid: duid[:]}) {
+		for ok := p.settle(); ok && p.place() == lh; ok = p.next() {
+			d := p.record().duid()
+			if string(d[:9]) != string(duid[:9]) {
+				break
+			}
+			dst = append(dst, binding.LinkID(binary.BigEndian.Uint32(d[9:])))
+		}
+	}
+	slices.Sort(dst[begin:])
+	return dst[:begin+len(slices.Compact(dst[begin:]))]
+}
+
+// FindAddress is the live address binding with exactly this address.
+func (v *View) FindAddress(a netip.Addr) (binding.Key, binding.LinkID, bool) {
+	if !a.Is6() {
+		return binding.Key{}, 0, false
+	}
+	k := binding.Key{Prefix: netip.PrefixFrom(a.WithZone(""), 128)}
+	lh, ok := v.findLive(k)
+	return k, placeLink(lh), ok
+}
+
+// FindDelegated is the live delegated prefix that contains the address, the longest if there are several.
+func (v *View) FindDelegated(a netip.Addr) (binding.Key, binding.LinkID, bool) {
+	if !a.Is6() {
+		return binding.Key{}, 0, false
+	}
+	for bits := 128; bits >= 0; bits-- {
+		if v.sums.delegated[bits] == 0 {
+			continue
+		}
+		prefix, err := a.WithZone("").Prefix(bits)
+		if err != nil {
+			break
+		}
+		k := binding.Key{Prefix: prefix, Delegated: true}
+		if lh, ok := v.findLive(k); ok {
+			return k, placeLink(lh), true
+		}
+	}
+	return binding.Key{}, 0, false
+}
+
