@@ -15,6 +15,9 @@ import (
 // ErrCorrupt is wrapped by every error about octets that are no link table.
 var ErrCorrupt = errors.New("corrupt link table")
 
+// maxLink is the highest number of a link that is believed.
+const maxLink = 1 << 26
+
 // tableVersion is the version of the binary form:
 //
 //	version, 1 octet
@@ -150,7 +153,7 @@ func (d *decoder) text() string {
 
 func (d *decoder) link(t *Table) {
 	id, records, n := d.uvarint(), d.uvarint(), d.uvarint()
-	if id < uint64(t.next) || id > 1<<32-2 || int(id) > int(t.next)+1<<28 || n == 0 || n > uint64(len(d.b)/17) {
+	if id < uint64(t.next) || id > maxLink || n == 0 || n > uint64(len(d.b)/17) {
 		d.fail("link %d with %d prefixes behind link %d", id, n, t.next-1)
 		return
 	}

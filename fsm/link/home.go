@@ -1,78 +1,107 @@
 package link
 
 import (
+	"cmp"
 	"net/netip"
-	"slices"
-	"strings"
 
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
-// Facts is what decides on which link a binding belongs.
+// Facts is what decides the link of a binding.
 type Facts struct {
-	Source      string         // who says so
-	Name        []byte         // what the source calls the link; empty when it has no name
-	LinkAddress netip.Addr     // the relay chain's global link-address closest to the client; the zero Addr when there is none
+	Source      string         // the source that reports the binding
+	Name        []byte         // the source's name for the link; empty when it has none
+	LinkAddress netip.Addr     // the relay chain's LinkAddress (RFC 8415 13.1); the zero Addr for none
 	Prefix      netip.Prefix   // the address, as /128, or the delegated prefix
-	Delegated   bool           // whether it is a delegated prefix
-	Anchor      binding.LinkID // of a delegated prefix: the link of its client's address lease that came unrelayed; 0 for none
+	Delegated   bool           // whether Prefix is a delegated prefix
+	Anchor      binding.LinkID // of an unrelayed delegated prefix: the link of its client's lowest unrelayed address lease from the same source; 0 for none
 }
 
-// Home is the link that a binding belongs on: the one that its source names; else the one that has the chain's link-address as
-// relay address or in a prefix; else one made of that address's /64. Without link-address: an address on the link that holds
-// it, else its own /64; a delegated prefix on its client's link, else on a link made of itself.
+// Home is the link that a binding belongs on, and is made up when there is none. By the first that applies:
 //
-// Only defined links are looked at for what they hold, so that the order in which links were made up does not matter. A link
-// that is made goes away with the next Release of it, so the caller acquires it.
+//	the source has a link of this name    that link
+//	it came through a link-address        the configured link that holds it by longest match,
+//	                                      else the configured link that lists it as relay address,
+//	                                      else a link made of its /64
+//	it is a delegated prefix              its anchor, else the configured link that holds the prefix, else a link made of it
+//	it is an address                      the configured link that holds it, else a link made of its /64
+//
+// A link that was made up has no records yet: the caller must Acquire it, and Release it if it was not wanted.
 func (t *Table) Home(f Facts) binding.LinkID {
-	if id, ok := t.named(f.Source, f.Name); ok {
+	if len(f.Name) > 0 {
+		if s := t.sources[f.Source]; s != nil {
+			if ds := s.names[string(f.Name)]; len(ds) > 0 {
+				return ds[0].link
+			}
+		}
+	}
+	if f.LinkAddress.IsValid() {
+		return t.linkOfRelay(f.LinkAddress, f.Prefix)
+	}
+	made := f.Prefix
+	if f.Delegated {
+		if f.Anchor != 0 {
+			return f.Anchor
+		}
+	} else {
+		made = prefix64(f.Prefix.Addr())
+	}
+	if id, ok := t.links.configured.LookupPrefix(f.Prefix); ok {
 		return id
 	}
-	switch {
-	case f.LinkAddress.IsValid():
-		if ids := t.relays[f.LinkAddress]; len(ids) > 0 {
-			return t.lowest(ids)
+	return t.madeUp(made)
+}
+
+// linkOfRelay is the link that a relay's link-address stands for, for a binding of the given prefix.
+func (t *Table) linkOfRelay(a netip.Addr, p netip.Prefix) binding.LinkID {
+	if id, ok := t.links.configured.Lookup(a); ok {
+		return id
+	}
+	listing, _ := t.links.relays.Get(hostPrefix(a))
+	if len(listing) == 0 {
+		return t.madeUp(prefix64(a))
+	}
+	// Of several that list it, the one whose prefix holds the binding; it alone is sure to be meant.
+	best, bits := listing[0], -1
+	for _, id := range listing {
+		b := t.links.holdingBits(id, p)
+		if cmp.Or(cmp.Compare(b, bits), t.compare(best, id)) > 0 {
+			best, bits = id, b
 		}
-		return t.holdingOrMade(f.LinkAddress)
-	case !f.Delegated:
-		return t.holdingOrMade(f.Prefix.Addr())
-	case f.Anchor != 0:
-		return f.Anchor
 	}
-	return t.number([]netip.Prefix{f.Prefix})
+	return best
 }
 
-// holdingOrMade is the defined link that holds the address, else a link of its /64.
-func (t *Table) holdingOrMade(a netip.Addr) binding.LinkID {
-	if h, ok := t.defined.table.Lookup(a); ok {
-		return h.id
+// madeUp is the link whose only prefix is p, made if it is not there.
+func (t *Table) madeUp(p netip.Prefix) binding.LinkID {
+	if id, ok := t.single(p); ok {
+		return id
 	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		p = netip.PrefixFrom(netip.IPv6Unspecified(), 64) // an address that is not IPv6: validated away long before
-	}
-	return t.number([]netip.Prefix{p})
+	id := t.number()
+	t.setRecord(id, record{prefix: p})
+	t.claim(&t.others, p, id)
+	return id
 }
 
-// named is the link that a source means by a name.
-func (t *Table) named(src string, name []byte) (binding.LinkID, bool) {
-	if len(name) == 0 {
-		return 0, false
+// single is the link whose only prefix is p.
+func (t *Table) single(p netip.Prefix) (binding.LinkID, bool) {
+	for _, x := range []*claims{&t.others, &t.configured} {
+		if id, ok := x.trie().Get(p); ok {
+			if t.links.isSingle(id) {
+				return id, true
+			}
+			for _, id := range x.contested[p] {
+				if t.links.isSingle(id) {
+					return id, true
+				}
+			}
+		}
 	}
-	s := t.sources[src]
-	if s == nil {
-		return 0, false
-	}
-	claims := s.names[string(name)]
-	if len(claims) == 0 {
-		return 0, false
-	}
-	return s.definitions[claims[0]].id, true
+	return 0, false
 }
 
-// lowest is the link with the lowest canonical set of prefixes.
-func (t *Table) lowest(ids []binding.LinkID) binding.LinkID {
-	return slices.MinFunc(ids, func(a, b binding.LinkID) int {
-		return strings.Compare(t.infos.get(int(a)).identity, t.infos.get(int(b)).identity)
-	})
+func prefix64(a netip.Addr) netip.Prefix {
+	return netip.PrefixFrom(a, 64).Masked()
 }
+
+func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

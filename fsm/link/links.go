@@ -10,131 +10,226 @@ import (
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
-// Links is the link table as it was at one moment. It never changes, and any number of goroutines may read it.
+// Links is the table of links at one moment. It never changes and may be read from any goroutine.
 type Links struct {
-	infos   pages
-	defined *bart.Table[holder]
-	madeUp  *bart.Table[holder]
-	relays  map[netip.Addr][]binding.LinkID
+	chunks     []*chunk                    // what is known of each link, by number
+	n          int                         // links in use
+	configured *bart.Table[binding.LinkID] // by prefix: the configured link that holds it
+	others     *bart.Table[binding.LinkID] // by prefix: the link that holds it, among those that no source defines
+	relays     *bart.Table[relayLinks]     // by relay address: the configured links that list it
 }
 
-// Snapshot is the table as it is now. It costs little, and nothing if nothing changed since the last one.
-func (t *Table) Snapshot() *Links {
-	if t.snapshot != nil {
-		return t.snapshot
-	}
-	t.relaysShared = true
-	t.defined.owned, t.madeUp.owned = false, false
-	t.snapshot = &Links{infos: t.infos.share(), defined: t.defined.table, madeUp: t.madeUp.table, relays: t.relays}
-	return t.snapshot
+// relayLinks is the links that list one relay address, sorted. It is never changed in place.
+type relayLinks []binding.LinkID
+
+const chunkLinks = 128
+
+// chunk holds the links of consecutive numbers. It is changed in place only in the epoch in which it was made.
+type chunk struct {
+	epoch   uint64
+	records [chunkLinks]record
 }
 
-// Select appends to dst, sorted and each once, the links that list the address as relay address, and the one that holds it.
-func (l *Links) Select(dst []binding.LinkID, a netip.Addr) []binding.LinkID {
-	from := len(dst)
-	dst = append(dst, l.relays[a]...)
-	if id, ok := l.Holding(a); ok {
-		dst = append(dst, id)
-	}
-	slices.Sort(dst[from:])
-	return dst[:from+len(slices.Compact(dst[from:]))]
+// record is one link. Most links of a large table are made up: of one prefix, and nothing else.
+type record struct {
+	prefix netip.Prefix // its first prefix
+	set    *set         // nil for a link of one prefix that no source defines
 }
 
-// Holding is the link whose prefix holds the address by longest match; a defined one if there is one.
-func (l *Links) Holding(a netip.Addr) (binding.LinkID, bool) {
-	h, ok := l.defined.Lookup(a)
-	if !ok {
-		h, ok = l.madeUp.Lookup(a)
-	}
-	return h.id, ok
+// set is what a link has beside its first prefix. It never changes.
+type set struct {
+	identity []byte
+	prefixes []netip.Prefix
+	relays   []netip.Addr
+	labels   []string
 }
 
-// Representative is the link's representative address: the lowest in its prefixes that no other link's longer prefix holds, or
-// just the lowest where others hold them all. The zero Addr for an unknown link.
-func (l *Links) Representative(id binding.LinkID) netip.Addr {
-	i := l.infos.get(int(id))
-	if i == nil {
-		return netip.Addr{}
+func (r *record) used() bool { return r.prefix.IsValid() }
+
+func (r *record) configured() bool { return r.set != nil && len(r.set.labels) > 0 }
+
+// prefixes iterates over the link's prefixes in order.
+func (r *record) prefixes(yield func(netip.Prefix) bool) {
+	if r.set == nil {
+		yield(r.prefix)
+		return
 	}
-	table := l.defined
-	if len(i.labels) == 0 {
-		table = l.madeUp
-	}
-	for _, p := range i.prefixes {
-		if a, ok := lowestFree(table, p, id); ok {
-			return a
+	for _, p := range r.set.prefixes {
+		if !yield(p) {
+			return
 		}
 	}
-	return i.prefixes[0].Addr()
 }
 
-// lowestFree is the lowest address in p that no longer prefix of another link in the table holds.
-func lowestFree(table *bart.Table[holder], p netip.Prefix, id binding.LinkID) (netip.Addr, bool) {
-	for a := p.Addr(); a.IsValid() && p.Contains(a); {
-		q, h, ok := table.LookupPrefixLPM(netip.PrefixFrom(a, 128))
-		if !ok || h.id == id || q.Bits() <= p.Bits() {
-			return a, true
+var noRecord record
+
+// record is what is known of the link; an empty record for an unknown one.
+func (l *Links) record(id binding.LinkID) *record {
+	at := int(id) / chunkLinks
+	if at >= len(l.chunks) || l.chunks[at] == nil {
+		return &noRecord
+	}
+	return &l.chunks[at].records[int(id)%chunkLinks]
+}
+
+func (l *Links) isSingle(id binding.LinkID) bool {
+	r := l.record(id)
+	return r.set == nil || len(r.set.prefixes) == 1
+}
+
+// holdingBits is the length of the link's longest prefix that holds all of p; -1 for none.
+func (l *Links) holdingBits(id binding.LinkID, p netip.Prefix) int {
+	bits := -1
+	for q := range l.record(id).prefixes {
+		if q.Bits() <= p.Bits() && q.Contains(p.Addr()) {
+			bits = max(bits, q.Bits())
 		}
-		a = last(q).Next()
 	}
-	return netip.Addr{}, false
+	return bits
 }
 
-// last is the highest address of a prefix.
-func last(p netip.Prefix) netip.Addr {
-	b := p.Addr().As16()
-	for i := p.Bits(); i < 128; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	return netip.AddrFrom16(b)
-}
+// Len is how many links there are.
+func (l *Links) Len() int { return l.n }
 
-// Prefixes is the link's prefixes, sorted; nil for an unknown link. The caller must not change them.
-func (l *Links) Prefixes(id binding.LinkID) []netip.Prefix {
-	if i := l.infos.get(int(id)); i != nil {
-		return i.prefixes
-	}
-	return nil
-}
-
-// Relays is the relay addresses that the link's definitions list, sorted. The caller must not change them.
-func (l *Links) Relays(id binding.LinkID) []netip.Addr {
-	if i := l.infos.get(int(id)); i != nil {
-		return i.relays
-	}
-	return nil
-}
-
-// Labels is "source/label" of each definition of the link, sorted; none for a link made up.
-func (l *Links) Labels(id binding.LinkID) []string {
-	i := l.infos.get(int(id))
-	if i == nil {
-		return nil
-	}
-	var out []string
-	for _, d := range i.labels {
-		out = append(out, d.source+"/"+d.label)
-	}
-	return out
-}
-
-// Identity is the canonical form of the link's prefixes: 16 octets of address and one of length each. Nil for an unknown link.
-func (l *Links) Identity(id binding.LinkID) []byte {
-	if i := l.infos.get(int(id)); i != nil {
-		return []byte(i.identity)
-	}
-	return nil
-}
-
-// All iterates over the links by number.
+// All iterates over the links in the order of their numbers.
 func (l *Links) All() iter.Seq[binding.LinkID] {
 	return func(yield func(binding.LinkID) bool) {
-		for n, p := range l.infos.pages {
-			for i, x := range p.infos {
-				if x != nil && !yield(binding.LinkID(n*pageSize+i)) {
+		for at, c := range l.chunks {
+			for i := range c.records {
+				if c.records[i].used() && !yield(binding.LinkID(at*chunkLinks+i)) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// Select appends to dst, sorted and without duplicates, the links that a query's link-address selects: those that list it as a
+// relay address, and the one that holds it.
+func (l *Links) Select(dst []binding.LinkID, a netip.Addr) []binding.LinkID {
+	if !a.Is6() {
+		return dst
+	}
+	from := len(dst)
+	if listing, ok := l.relays.Get(hostPrefix(a)); ok {
+		dst = append(dst, listing...)
+	}
+	if id, ok := l.Holding(a); ok {
+		if at, found := slices.BinarySearch(dst[from:], id); !found {
+			dst = slices.Insert(dst, from+at, id)
+		}
+	}
+	return dst
+}
+
+// Holding is the link that holds the address: the configured link with the longest prefix, else, among the others, the one with
+// the longest. Where two have the same prefix it is the one with the lower canonical prefix set.
+func (l *Links) Holding(a netip.Addr) (binding.LinkID, bool) {
+	if id, ok := l.configured.Lookup(a); ok {
+		return id, true
+	}
+	return l.others.Lookup(a)
+}
+
+// Prefixes is the link's prefixes, sorted by address and length; nil for an unknown link. The caller must not change them.
+func (l *Links) Prefixes(id binding.LinkID) []netip.Prefix {
+	r := l.record(id)
+	switch {
+	case !r.used():
+		return nil
+	case r.set == nil:
+		return []netip.Prefix{r.prefix}
+	}
+	return r.set.prefixes
+}
+
+// Relays is the addresses that relays on the link use as link-address, sorted. The caller must not change them.
+func (l *Links) Relays(id binding.LinkID) []netip.Addr {
+	if r := l.record(id); r.set != nil {
+		return r.set.relays
+	}
+	return nil
+}
+
+// Labels is what sources call the link, as "source/label", sorted; none for a link that no source defines. The caller must not
+// change them.
+func (l *Links) Labels(id binding.LinkID) []string {
+	if r := l.record(id); r.set != nil {
+		return r.set.labels
+	}
+	return nil
+}
+
+// Configured tells whether a source defines the link.
+func (l *Links) Configured(id binding.LinkID) bool { return l.record(id).configured() }
+
+// Identity is the canonical octets of the link's prefix set: for each prefix, sorted, 16 octets of address and one of length.
+// It is the same on every node, whatever the link's number. The caller must not change it.
+func (l *Links) Identity(id binding.LinkID) []byte {
+	if r := l.record(id); r.set != nil {
+		return r.set.identity
+	}
+	return l.appendIdentity(nil, id)
+}
+
+func (l *Links) appendIdentity(dst []byte, id binding.LinkID) []byte {
+	r := l.record(id)
+	switch {
+	case !r.used():
+		return dst
+	case r.set != nil:
+		return append(dst, r.set.identity...)
+	}
+	return appendPrefix(dst, r.prefix)
+}
+
+// Representative is the lowest address in the link's prefixes that no other link's longer prefix holds, so that a query for it
+// selects this link. A link whose prefixes are all held by others is represented by its lowest relay address, else by the
+// lowest address of its first prefix. It is the zero Addr for an unknown link.
+func (l *Links) Representative(id binding.LinkID) netip.Addr {
+	r := l.record(id)
+	if !r.used() {
+		return netip.Addr{}
+	}
+	for p := range r.prefixes {
+		for a := p.Addr(); p.Contains(a); {
+			q, holder := l.holder(a)
+			if holder == id {
+				return a
+			}
+			if q.Bits() <= p.Bits() {
+				break // another link has all of p
+			}
+			if a = after(q); !a.IsValid() {
+				break
+			}
+		}
+	}
+	if r.set != nil && len(r.set.relays) > 0 {
+		return r.set.relays[0]
+	}
+	return r.prefix.Addr()
+}
+
+// holder is the link that holds the address, with the prefix by which it does.
+func (l *Links) holder(a netip.Addr) (netip.Prefix, binding.LinkID) {
+	if p, id, ok := l.configured.LookupPrefixLPM(hostPrefix(a)); ok {
+		return p, id
+	}
+	p, id, _ := l.others.LookupPrefixLPM(hostPrefix(a))
+	return p, id
+}
+
+// after is the address behind the last one of p; the zero Addr when there is none.
+func after(p netip.Prefix) netip.Addr {
+	b := p.Addr().As16()
+	for i := range b {
+		switch bits := p.Bits() - 8*i; {
+		case bits <= 0:
+			b[i] = 0xff
+		case bits < 8:
+			b[i] |= 0xff >> bits
+		}
+	}
+	return netip.AddrFrom16(b).Next()
 }

@@ -29,10 +29,12 @@ func (p *pages) set(i int, v *info) {
 		p.pages, p.top = append([]*page(nil), p.pages...), false
 	}
 	for n >= len(p.pages) {
-		p.pages = append(p.pages, &page{epoch: p.epoch})
+		p.pages = append(p.pages, nil)
 	}
-	if p.pages[n].epoch != p.epoch {
-		c := *p.pages[n]
+	if old := p.pages[n]; old == nil {
+		p.pages[n] = &page{epoch: p.epoch}
+	} else if old.epoch != p.epoch {
+		c := *old
 		c.epoch = p.epoch
 		p.pages[n] = &c
 	}

@@ -1,0 +1,222 @@
+package link
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/leasehold/leasehold/fsm/binding"
+)
+
+// source is one source's part of the table.
+type source struct {
+	definitions map[string]*definition   // by label
+	names       map[string][]*definition // by name: the definitions that have it, by label; the first decides
+}
+
+// definition is what a source says of a link. Apart from stated it never changes.
+type definition struct {
+	label  string
+	link   binding.LinkID
+	names  []string     // sorted
+	relays []netip.Addr // sorted
+	stated bool         // whether it was stated since the source's newest BeginSweep
+}
+
+// reference is a definition and whose it is.
+type reference struct {
+	source     string
+	definition *definition
+}
+
+// Effect tells what a changed definition may mean for bindings: which of them may belong on another link now. Its lists are
+// sorted and without duplicates.
+type Effect struct {
+	Names    map[string][]string // by source: names that mean another link than before, or a link where they meant none
+	Prefixes []netip.Prefix      // prefixes that another configured link has than before, or that none has any more
+	Relays   []netip.Addr        // relay addresses that other links list than before
+	Changed  bool                // whether anything changed at all, a label or a relay address that moves nothing included
+}
+
+// None tells whether the definition was what the table had already.
+func (e *Effect) None() bool { return !e.Changed }
+
+// Define puts a valid definition in place of the one that the source has with its label, if any. It keeps nothing of l.
+func (t *Table) Define(name string, l *binding.Link) Effect {
+	s := t.sources[name]
+	if s == nil {
+		s = &source{definitions: map[string]*definition{}, names: map[string][]*definition{}}
+		t.sources[name] = s
+	}
+	prefixes := canonical(l.Prefixes, comparePrefixes)
+	next := &definition{
+		label:  l.Label,
+		names:  canonical(l.Names, cmp.Compare[string]),
+		relays: canonical(l.Relays, netip.Addr.Compare),
+		stated: true,
+	}
+	old := s.definitions[l.Label]
+	if old != nil && slices.Equal(t.links.Prefixes(old.link), prefixes) &&
+		slices.Equal(old.names, next.names) && slices.Equal(old.relays, next.relays) {
+		old.stated = true
+		return Effect{}
+	}
+	next.link = t.find(prefixes)
+	return t.replace(name, old, next)
+}
+
+// Remove takes a source's definition away. A link that no source defines stays while it has client records.
+func (t *Table) Remove(name, label string) Effect {
+	if s := t.sources[name]; s != nil && s.definitions[label] != nil {
+		return t.replace(name, s.definitions[label], nil)
+	}
+	return Effect{}
+}
+
+// BeginSweep begins a full restatement of a source's definitions: those not defined again by EndSweep are removed by it.
+func (t *Table) BeginSweep(name string) {
+	if s := t.sources[name]; s != nil {
+		for _, d := range s.definitions {
+			d.stated = false
+		}
+	}
+}
+
+// EndSweep removes the source's definitions that were not stated since the newest BeginSweep.
+func (t *Table) EndSweep(name string) Effect {
+	s := t.sources[name]
+	if s == nil {
+		return Effect{}
+	}
+	var effect Effect
+	for _, label := range slices.Sorted(maps.Keys(s.definitions)) {
+		if d := s.definitions[label]; !d.stated {
+			effect.add(t.replace(name, d, nil))
+		}
+	}
+	return effect
+}
+
+// replace puts the definition next of a source in place of old; either may be nil.
+func (t *Table) replace(name string, old, next *definition) Effect {
+	s := t.sources[name]
+	before := map[string]binding.LinkID{}
+	for _, d := range []*definition{old, next} {
+		if d != nil {
+			for _, n := range d.names {
+				before[n] = s.meaning(n)
+			}
+		}
+	}
+	e := Effect{Changed: true}
+	// The new one first: a link that only changes its label must not go away in between.
+	if next != nil {
+		t.refer(&e, name, s, next)
+	}
+	if old != nil {
+		t.forget(&e, name, s, old)
+	}
+	if next != nil {
+		s.definitions[next.label] = next
+	} else if delete(s.definitions, old.label); len(s.definitions) == 0 {
+		delete(t.sources, name)
+	}
+	var names []string
+	for n, id := range before {
+		if s.meaning(n) != id {
+			names = append(names, n)
+		}
+	}
+	if len(names) > 0 {
+		slices.Sort(names)
+		e.Names = map[string][]string{name: names}
+	}
+	e.Prefixes = canonical(e.Prefixes, comparePrefixes)
+	e.Relays = canonical(e.Relays, netip.Addr.Compare)
+	return e
+}
+
+// meaning is the link that a name stands for; 0 for none.
+func (s *source) meaning(name string) binding.LinkID {
+	if ds := s.names[name]; len(ds) > 0 {
+		return ds[0].link
+	}
+	return 0
+}
+
+// refer adds a definition to its link and its names.
+func (t *Table) refer(e *Effect, name string, s *source, d *definition) {
+	for _, n := range d.names {
+		at, _ := slices.BinarySearchFunc(s.names[n], d.label, labelOrder)
+		s.names[n] = slices.Insert(s.names[n], at, d)
+	}
+	refs := t.defined[d.link]
+	if len(refs) == 0 {
+		for p := range t.links.record(d.link).prefixes {
+			t.yield(&t.others, p, d.link)
+			if t.claim(&t.configured, p, d.link) {
+				e.Prefixes = append(e.Prefixes, p)
+			}
+		}
+	}
+	at, _ := slices.BinarySearchFunc(refs, reference{name, d}, referenceOrder)
+	t.defined[d.link] = slices.Insert(refs, at, reference{name, d})
+	t.describe(e, d.link)
+}
+
+// forget takes a definition from its link and its names.
+func (t *Table) forget(e *Effect, name string, s *source, d *definition) {
+	for _, n := range d.names {
+		ds := slices.DeleteFunc(s.names[n], func(x *definition) bool { return x == d })
+		if s.names[n] = ds; len(ds) == 0 {
+			delete(s.names, n)
+		}
+	}
+	refs := slices.DeleteFunc(t.defined[d.link], func(r reference) bool { return r.definition == d })
+	if t.defined[d.link] = refs; len(refs) == 0 {
+		delete(t.defined, d.link)
+		for p := range t.links.record(d.link).prefixes {
+			if t.yield(&t.configured, p, d.link) {
+				e.Prefixes = append(e.Prefixes, p)
+			}
+			t.claim(&t.others, p, d.link)
+		}
+	}
+	t.describe(e, d.link)
+	t.drop(d.link)
+}
+
+func labelOrder(d *definition, label string) int { return cmp.Compare(d.label, label) }
+
+func referenceOrder(a, b reference) int {
+	return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.definition.label, b.definition.label))
+}
+
+// add joins what another definition of the same source did.
+func (e *Effect) add(other Effect) {
+	for name, names := range other.Names {
+		if e.Names == nil {
+			e.Names = map[string][]string{}
+		}
+		e.Names[name] = canonical(append(e.Names[name], names...), cmp.Compare[string])
+	}
+	e.Prefixes = canonical(append(e.Prefixes, other.Prefixes...), comparePrefixes)
+	e.Relays = canonical(append(e.Relays, other.Relays...), netip.Addr.Compare)
+	e.Changed = e.Changed || other.Changed
+}
+
+// comparePrefixes orders prefixes by address, then length.
+func comparePrefixes(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}
+
+// canonical is a sorted copy of list without duplicates; nil when that is empty.
+func canonical[T comparable](list []T, order func(a, b T) int) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	list = slices.Clone(list)
+	slices.SortFunc(list, order)
+	return slices.Compact(list)
+}
