@@ -31,7 +31,7 @@ func (t *Table) claim(c *claims, p netip.Prefix, id binding.LinkID) bool {
 		if len(all) == 0 {
 			all = []binding.LinkID{winner}
 		}
-		at, _ := slices.BinarySearchFunc(all, id, t.compare)
+		at, _ := slices.BinarySearchFunc(all, id, t.links.compare)
 		c.contested[p] = slices.Insert(all, at, id)
 		if at > 0 {
 			return false

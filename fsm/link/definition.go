@@ -33,22 +33,18 @@ type reference struct {
 // Effect tells what a changed definition may mean for bindings: which of them may belong on another link now. Its lists are
 // sorted and without duplicates.
 type Effect struct {
-	Names    map[string][]string // by source: names that mean another link than before, or a link where they meant none
-	Prefixes []netip.Prefix      // prefixes that another configured link has than before, or that none has any more
-	Relays   []netip.Addr        // relay addresses that other links list than before
-	Changed  bool                // whether anything changed at all, a label or a relay address that moves nothing included
+	Source   string         // whose names they are
+	Names    []string       // names that mean another link than before, or a link where they meant none
+	Prefixes []netip.Prefix // prefixes that another configured link has than before, or that none has any more
+	Relays   []netip.Addr   // link-addresses that other links list as a relay's than before
+	Changed  bool           // whether anything changed at all, a label that moves nothing included
 }
 
 // None tells whether the definition was what the table had already.
-func (e *Effect) None() bool { return !e.Changed }
+func (e Effect) None() bool { return !e.Changed }
 
 // Define puts a valid definition in place of the one that the source has with its label, if any. It keeps nothing of l.
 func (t *Table) Define(name string, l *binding.Link) Effect {
-	s := t.sources[name]
-	if s == nil {
-		s = &source{definitions: map[string]*definition{}, names: map[string][]*definition{}}
-		t.sources[name] = s
-	}
 	prefixes := canonical(l.Prefixes, comparePrefixes)
 	next := &definition{
 		label:  l.Label,
@@ -56,11 +52,11 @@ func (t *Table) Define(name string, l *binding.Link) Effect {
 		relays: canonical(l.Relays, netip.Addr.Compare),
 		stated: true,
 	}
-	old := s.definitions[l.Label]
+	old := t.definition(name, l.Label)
 	if old != nil && slices.Equal(t.links.Prefixes(old.link), prefixes) &&
 		slices.Equal(old.names, next.names) && slices.Equal(old.relays, next.relays) {
 		old.stated = true
-		return Effect{}
+		return Effect{Source: name}
 	}
 	next.link = t.find(prefixes)
 	return t.replace(name, old, next)
@@ -68,10 +64,18 @@ func (t *Table) Define(name string, l *binding.Link) Effect {
 
 // Remove takes a source's definition away. A link that no source defines stays while it has client records.
 func (t *Table) Remove(name, label string) Effect {
-	if s := t.sources[name]; s != nil && s.definitions[label] != nil {
-		return t.replace(name, s.definitions[label], nil)
+	if d := t.definition(name, label); d != nil {
+		return t.replace(name, d, nil)
 	}
-	return Effect{}
+	return Effect{Source: name}
+}
+
+// definition is what the source says of the link with this label; nil for nothing.
+func (t *Table) definition(name, label string) *definition {
+	if s := t.sources[name]; s != nil {
+		return s.definitions[label]
+	}
+	return nil
 }
 
 // BeginSweep begins a full restatement of a source's definitions: those not defined again by EndSweep are removed by it.
@@ -87,9 +91,9 @@ func (t *Table) BeginSweep(name string) {
 func (t *Table) EndSweep(name string) Effect {
 	s := t.sources[name]
 	if s == nil {
-		return Effect{}
+		return Effect{Source: name}
 	}
-	var effect Effect
+	effect := Effect{Source: name}
 	for _, label := range slices.Sorted(maps.Keys(s.definitions)) {
 		if d := s.definitions[label]; !d.stated {
 			effect.add(t.replace(name, d, nil))
@@ -101,6 +105,10 @@ func (t *Table) EndSweep(name string) Effect {
 // replace puts the definition next of a source in place of old; either may be nil.
 func (t *Table) replace(name string, old, next *definition) Effect {
 	s := t.sources[name]
+	if s == nil {
+		s = &source{definitions: map[string]*definition{}, names: map[string][]*definition{}}
+		t.sources[name] = s
+	}
 	before := map[string]binding.LinkID{}
 	for _, d := range []*definition{old, next} {
 		if d != nil {
@@ -109,7 +117,7 @@ func (t *Table) replace(name string, old, next *definition) Effect {
 			}
 		}
 	}
-	e := Effect{Changed: true}
+	e := Effect{Source: name, Changed: true}
 	// The new one first: a link that only changes its label must not go away in between.
 	if next != nil {
 		t.refer(&e, name, s, next)
@@ -122,16 +130,12 @@ func (t *Table) replace(name string, old, next *definition) Effect {
 	} else if delete(s.definitions, old.label); len(s.definitions) == 0 {
 		delete(t.sources, name)
 	}
-	var names []string
 	for n, id := range before {
 		if s.meaning(n) != id {
-			names = append(names, n)
+			e.Names = append(e.Names, n)
 		}
 	}
-	if len(names) > 0 {
-		slices.Sort(names)
-		e.Names = map[string][]string{name: names}
-	}
+	e.Names = canonical(e.Names, cmp.Compare[string])
 	e.Prefixes = canonical(e.Prefixes, comparePrefixes)
 	e.Relays = canonical(e.Relays, netip.Addr.Compare)
 	return e
@@ -195,12 +199,7 @@ func referenceOrder(a, b reference) int {
 
 // add joins what another definition of the same source did.
 func (e *Effect) add(other Effect) {
-	for name, names := range other.Names {
-		if e.Names == nil {
-			e.Names = map[string][]string{}
-		}
-		e.Names[name] = canonical(append(e.Names[name], names...), cmp.Compare[string])
-	}
+	e.Names = canonical(append(e.Names, other.Names...), cmp.Compare[string])
 	e.Prefixes = canonical(append(e.Prefixes, other.Prefixes...), comparePrefixes)
 	e.Relays = canonical(append(e.Relays, other.Relays...), netip.Addr.Compare)
 	e.Changed = e.Changed || other.Changed

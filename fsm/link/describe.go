@@ -10,23 +10,42 @@ import (
 
 // find is the link with exactly these prefixes, which are canonical; it is made if it is not there.
 func (t *Table) find(prefixes []netip.Prefix) binding.LinkID {
-	if len(prefixes) == 1 {
-		return t.madeUp(prefixes[0])
-	}
-	x := &set{prefixes: prefixes}
-	for _, p := range prefixes {
-		x.identity = appendPrefix(x.identity, p)
-	}
-	if id, ok := t.sets[string(x.identity)]; ok {
+	if id, ok := t.lookup(prefixes); ok {
 		return id
 	}
-	id := t.number()
-	t.sets[string(x.identity)] = id
-	t.setRecord(id, record{prefix: prefixes[0], set: x})
+	id := t.numbers.take()
+	t.add(id, prefixes)
+	return id
+}
+
+// lookup is the link with exactly these prefixes, if there is one.
+func (t *Table) lookup(prefixes []netip.Prefix) (binding.LinkID, bool) {
+	if len(prefixes) == 1 {
+		return t.single(prefixes[0])
+	}
+	id, ok := t.sets[string(identityOf(prefixes))]
+	return id, ok
+}
+
+// add puts a link with these prefixes, which no source defines yet, into the table.
+func (t *Table) add(id binding.LinkID, prefixes []netip.Prefix) {
+	r := record{prefix: prefixes[0]}
+	if len(prefixes) > 1 {
+		r.set = &set{prefixes: prefixes, identity: identityOf(prefixes)}
+		t.sets[string(r.set.identity)] = id
+	}
+	t.setRecord(id, r)
 	for _, p := range prefixes {
 		t.claim(&t.others, p, id)
 	}
-	return id
+}
+
+func identityOf(prefixes []netip.Prefix) []byte {
+	b := make([]byte, 0, len(prefixes)*octetsOfPrefix)
+	for _, p := range prefixes {
+		b = appendPrefix(b, p)
+	}
+	return b
 }
 
 // describe writes anew what readers see of a link, after its definitions changed.

@@ -65,7 +65,7 @@ func (t *Table) linkOfRelay(a netip.Addr, p netip.Prefix) binding.LinkID {
 	best, bits := listing[0], -1
 	for _, id := range listing {
 		b := t.links.holdingBits(id, p)
-		if cmp.Or(cmp.Compare(b, bits), t.compare(best, id)) > 0 {
+		if cmp.Or(cmp.Compare(b, bits), t.links.compare(best, id)) > 0 {
 			best, bits = id, b
 		}
 	}
@@ -74,12 +74,12 @@ func (t *Table) linkOfRelay(a netip.Addr, p netip.Prefix) binding.LinkID {
 
 // madeUp is the link whose only prefix is p, made if it is not there.
 func (t *Table) madeUp(p netip.Prefix) binding.LinkID {
-	if id, ok := t.single(p); ok {
-		return id
+	id, ok := t.single(p)
+	if !ok {
+		id = t.numbers.take()
+		t.setRecord(id, record{prefix: p})
+		t.claim(&t.others, p, id)
 	}
-	id := t.number()
-	t.setRecord(id, record{prefix: p})
-	t.claim(&t.others, p, id)
 	return id
 }
 

@@ -48,6 +48,17 @@ func (r *record) used() bool { return r.prefix.IsValid() }
 
 func (r *record) configured() bool { return r.set != nil && len(r.set.labels) > 0 }
 
+// count is how many prefixes the link has.
+func (r *record) count() int {
+	switch {
+	case r.set != nil:
+		return len(r.set.prefixes)
+	case r.used():
+		return 1
+	}
+	return 0
+}
+
 // prefixes iterates over the link's prefixes in order.
 func (r *record) prefixes(yield func(netip.Prefix) bool) {
 	if r.set == nil {
@@ -73,8 +84,7 @@ func (l *Links) record(id binding.LinkID) *record {
 }
 
 func (l *Links) isSingle(id binding.LinkID) bool {
-	r := l.record(id)
-	return r.set == nil || len(r.set.prefixes) == 1
+	return l.record(id).count() == 1
 }
 
 // holdingBits is the length of the link's longest prefix that holds all of p; -1 for none.
@@ -95,6 +105,9 @@ func (l *Links) Len() int { return l.n }
 func (l *Links) All() iter.Seq[binding.LinkID] {
 	return func(yield func(binding.LinkID) bool) {
 		for at, c := range l.chunks {
+			if c == nil {
+				continue
+			}
 			for i := range c.records {
 				if c.records[i].used() && !yield(binding.LinkID(at*chunkLinks+i)) {
 					return

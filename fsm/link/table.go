@@ -2,9 +2,9 @@ package link
 
 import (
 	"bytes"
-	"container/heap"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/gaissmai/bart"
 
@@ -21,8 +21,8 @@ type Table struct {
 	configured claims // prefixes of links that a source defines
 	others     claims // prefixes of all other links
 
-	records []uint32                       // by link number: client records on the link
-	free    numbers                        // link numbers below len(records) that are not in use
+	records tally                          // by link number: client records on the link
+	numbers numbers                        // link numbers in use
 	sets    map[string]binding.LinkID      // links of several prefixes, by identity
 	sources map[string]*source             // by name
 	defined map[binding.LinkID][]reference // the definitions of each configured link, by source and label
@@ -31,11 +31,11 @@ type Table struct {
 // New is an empty table.
 func New() *Table {
 	t := &Table{
-		records: make([]uint32, 1), // there is no link 0
 		sets:    map[string]binding.LinkID{},
 		sources: map[string]*source{},
 		defined: map[binding.LinkID][]reference{},
 	}
+	t.numbers.mark(0) // there is no link 0
 	t.configured = newClaims(&t.links.configured)
 	t.others = newClaims(&t.links.others)
 	t.links.relays = new(bart.Table[relayLinks])
@@ -57,23 +57,24 @@ func (t *Table) Snapshot() *Links {
 func (t *Table) Len() int { return t.links.n }
 
 // Acquire notes that a client record came to the link.
-func (t *Table) Acquire(id binding.LinkID) { t.records[id]++ }
+func (t *Table) Acquire(id binding.LinkID) { *t.records.at(id)++ }
 
 // Release notes that a client record left the link. A link without records and without a definition goes away.
 func (t *Table) Release(id binding.LinkID) {
-	if t.records[id] == 0 {
+	n := t.records.at(id)
+	if *n == 0 {
 		panic(fmt.Sprintf("link %d released more often than acquired", id))
 	}
-	t.records[id]--
+	*n--
 	t.drop(id)
 }
 
 // drop takes the link out of the table if nothing needs it.
 func (t *Table) drop(id binding.LinkID) {
-	if t.records[id] > 0 || len(t.defined[id]) > 0 {
+	r := t.links.record(id)
+	if *t.records.at(id) > 0 || r.configured() {
 		return
 	}
-	r := t.links.record(id)
 	for p := range r.prefixes {
 		t.yield(&t.others, p, id)
 	}
@@ -81,26 +82,18 @@ func (t *Table) drop(id binding.LinkID) {
 		delete(t.sets, string(r.set.identity))
 	}
 	t.setRecord(id, record{})
-	heap.Push(&t.free, id)
-}
-
-// number takes the lowest free link number.
-func (t *Table) number() binding.LinkID {
-	if len(t.free) > 0 {
-		return heap.Pop(&t.free).(binding.LinkID)
-	}
-	t.records = append(t.records, 0)
-	return binding.LinkID(len(t.records) - 1)
+	t.numbers.release(id)
 }
 
 // setRecord writes what readers see of a link; an empty record takes the link away.
 func (t *Table) setRecord(id binding.LinkID, r record) {
 	t.taken = nil
 	at, i := int(id)/chunkLinks, int(id)%chunkLinks
-	if t.sharing || at == len(t.links.chunks) {
-		grown := make([]*chunk, max(at+1, len(t.links.chunks)), max(at+1, len(t.links.chunks))+1)
-		copy(grown, t.links.chunks)
-		t.links.chunks, t.sharing = grown, false
+	if t.sharing {
+		t.links.chunks, t.sharing = slices.Clone(t.links.chunks), false
+	}
+	for at >= len(t.links.chunks) {
+		t.links.chunks = append(t.links.chunks, nil)
 	}
 	c := t.links.chunks[at]
 	switch {
@@ -120,10 +113,6 @@ func (t *Table) setRecord(id binding.LinkID, r record) {
 }
 
 // compare orders links by their canonical prefix sets.
-func (t *Table) compare(a, b binding.LinkID) int {
-	return t.links.compare(a, b)
-}
-
 func (l *Links) compare(a, b binding.LinkID) int {
 	var x, y [octetsOfPrefix]byte
 	return bytes.Compare(l.appendIdentity(x[:0], a), l.appendIdentity(y[:0], b))
@@ -135,21 +124,4 @@ const octetsOfPrefix = 17
 func appendPrefix(dst []byte, p netip.Prefix) []byte {
 	a := p.Addr().As16()
 	return append(append(dst, a[:]...), byte(p.Bits()))
-}
-
-// numbers is a heap of free link numbers, lowest first: which number is next depends on the set alone.
-type numbers []binding.LinkID
-
-func (n numbers) Len() int           { return len(n) }
-func (n numbers) Less(i, j int) bool { return n[i] < n[j] }
-func (n numbers) Swap(i, j int)      { n[i], n[j] = n[j], n[i] }
-
-// Push adds a number; heap.Push calls it.
-func (n *numbers) Push(x any) { *n = append(*n, x.(binding.LinkID)) }
-
-// Pop takes the last number; heap.Pop calls it.
-func (n *numbers) Pop() any {
-	last := (*n)[len(*n)-1]
-	*n = (*n)[:len(*n)-1]
-	return last
 }
