@@ -60,3 +60,25 @@ func child(m *yaml.Node, key string) *yaml.Node {
 func put(m *yaml.Node, key string, value *yaml.Node) {
 	m.Content = append(m.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}, value)
 }
+
+// Overlay lays each "key=value" of sets over a configuration file's content and gives the new content. Comments are kept. The
+// result is not checked: Parse does that.
+func Overlay(data []byte, sets []string) ([]byte, error) {
+	root, problems := document(data)
+	for _, s := range sets {
+		if len(problems) > 0 {
+			break
+		}
+		if p := set(root, s); p != nil {
+			problems = append(problems, *p)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, &Error{File: "configuration", Problems: problems}
+	}
+	out, err := yaml.Dump(root)
+	if err != nil {
+		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	return out, nil
+}
