@@ -120,6 +120,8 @@ func (c *Conn) broke(ctx context.Context, err error) error {
 		return fmt.Errorf("query to %s: %w for %v (BULK_LQ_DATA_TIMEOUT)", c.server, ErrStalled, c.config.DataTimeout)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("query to %s: %w: the server closed the connection", c.server, ErrIncomplete)
+	case errors.Is(err, dhcpv6.ErrShortFrame):
+		return fmt.Errorf("query to %s: %w: %w", c.server, ErrProtocol, err)
 	case errors.Is(err, ErrProtocol):
 		return fmt.Errorf("query to %s: %w", c.server, err)
 	}
