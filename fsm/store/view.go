@@ -12,6 +12,7 @@ import (
 
 // state is the store at one moment, as it was pinned.
 type state struct {
+	store        *Store // for linkTable alone
 	pin          *pin
 	hash         hasher
 	clients      treeRoot
@@ -23,6 +24,7 @@ type state struct {
 	links        *link.Links
 	sources      []Source
 	resyncs      []source // all that the snapshot needs of them
+	table        []byte   // of linkTable; under the store's mutex
 	sums         sums
 	index        uint64
 	clock        binding.Time
@@ -62,10 +64,30 @@ func (s *Store) View() *View {
 	return &View{state: s.current}
 }
 
+// Snapshot is View for a view that is to be written out while the store goes on: View.WriteTo works whenever it is called.
+// Unlike View it encodes the link table at once. It belongs to the writer.
+func (s *Store) Snapshot() *View {
+	v := s.View()
+	v.linkTable()
+	return v
+}
+
+// linkTable is the link table as the snapshot has it; nil if the store has been written to since the view was taken and
+// nobody asked before.
+func (v *View) linkTable() []byte {
+	s := v.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v.table == nil && s.current == v.state {
+		v.table = s.links.AppendBinary(nil)
+	}
+	return v.table
+}
+
 // freeze pins the state.
 func (s *Store) freeze() *state {
 	st := &state{
-		hash:    s.hash,
+		store: s, hash: s.hash,
 		clients: treeRoot{s.clients.root, s.clients.height}, places: treeRoot{s.places.root, s.places.height},
 		addresses: pairRoot{s.addresses.root, s.addresses.height}, duids: pairRoot{s.duids.root, s.duids.height},
 		relays: pairRoot{s.relays.root, s.relays.height}, remotes: pairRoot{s.remotes.root, s.remotes.height},
@@ -182,4 +204,3 @@ func (v *View) FindDelegated(a netip.Addr) (binding.Key, binding.LinkID, bool) {
 	}
 	return binding.Key{}, 0, false
 }
-
