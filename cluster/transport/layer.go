@@ -19,6 +19,7 @@ type Layer struct {
 	listener net.Listener
 	address  address
 	cluster  string
+	id       string
 	logger   *slog.Logger
 
 	start   sync.Once
@@ -34,17 +35,17 @@ type Layer struct {
 var _ raft.StreamLayer = (*Layer)(nil)
 
 // NewLayer makes a layer that accepts on ln. advertise is the host:port that other nodes dial; empty for that of ln. cluster
-// is the cluster's name, at most 255 octets: connections of nodes of another name are closed. Nothing is accepted before
-// Accept.
-func NewLayer(ln net.Listener, advertise, cluster string, logger *slog.Logger) (*Layer, error) {
-	if len(cluster) > maxClusterName {
-		return nil, fmt.Errorf("cluster name of %d octets, want at most %d", len(cluster), maxClusterName)
+// is the cluster's name and id this node's server id, at most 255 octets each: a connection that was meant for another
+// cluster or another server is closed. Nothing is accepted before Accept.
+func NewLayer(ln net.Listener, advertise, cluster, id string, logger *slog.Logger) (*Layer, error) {
+	if len(cluster) > maxName || len(id) > maxName {
+		return nil, fmt.Errorf("cluster name of %d octets, server id of %d, want at most %d", len(cluster), len(id), maxName)
 	}
 	if advertise == "" {
 		advertise = ln.Addr().String()
 	}
 	return &Layer{
-		listener: ln, address: address(advertise), cluster: cluster, logger: logger,
+		listener: ln, address: address(advertise), cluster: cluster, id: id, logger: logger,
 		ready: make(chan net.Conn), done: make(chan struct{}), open: map[net.Conn]struct{}{},
 	}, nil
 }
@@ -61,25 +62,26 @@ func (a address) String() string { return string(a) }
 // Addr is the advertised address.
 func (l *Layer) Addr() net.Addr { return l.address }
 
-// Dial connects to another node and sends the preamble, all within the timeout.
+// Dial connects to the server named by a target and sends the preamble, all within the timeout.
 func (l *Layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	id, addr := splitTarget(to)
 	deadline := time.Now().Add(timeout)
 	d := net.Dialer{Deadline: deadline, KeepAliveConfig: keepAlive(), Control: controlUserTimeout}
-	conn, err := d.Dial("tcp", string(to))
+	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.greet(conn, deadline); err != nil {
-		return nil, errors.Join(fmt.Errorf("send preamble to %s: %w", to, err), conn.Close())
+	if err := l.greet(conn, id, deadline); err != nil {
+		return nil, errors.Join(fmt.Errorf("send preamble to %s: %w", addr, err), conn.Close())
 	}
 	return conn, nil
 }
 
-func (l *Layer) greet(conn net.Conn, deadline time.Time) error {
+func (l *Layer) greet(conn net.Conn, id string, deadline time.Time) error {
 	if err := conn.SetDeadline(deadline); err != nil {
 		return err
 	}
-	if _, err := conn.Write(appendPreamble(nil, l.cluster)); err != nil {
+	if _, err := conn.Write(appendPreamble(nil, l.cluster, id)); err != nil {
 		return err
 	}
 	return conn.SetDeadline(time.Time{})
@@ -185,7 +187,7 @@ func (l *Layer) welcome(c net.Conn) error {
 	if err := c.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return err
 	}
-	if err := readPreamble(c, l.cluster); err != nil {
+	if err := readPreamble(c, l.cluster, l.id); err != nil {
 		return err
 	}
 	return c.SetReadDeadline(time.Time{})

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"io"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -45,6 +47,46 @@ func New(layer *Layer, logger hclog.Logger) *Transport {
 // SetHeartbeatHandler does nothing: heartbeats reach Raft's main loop through Consumer like every other message
 // (hashicorp/raft#695).
 func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
+
+// target is an address that says whom the connection is meant for: id@host:port.
+func target(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
+	return raft.ServerAddress(id) + "@" + addr
+}
+
+func splitTarget(to raft.ServerAddress) (id, addr string) {
+	id, addr, _ = strings.Cut(string(to), "@")
+	return id, addr
+}
+
+// AppendEntriesPipeline opens a pipeline of AppendEntries to the server with the id.
+func (t *Transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
+	return t.NetworkTransport.AppendEntriesPipeline(id, target(id, addr))
+}
+
+// AppendEntries sends entries, or a heartbeat, to the server with the id.
+func (t *Transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	return t.NetworkTransport.AppendEntries(id, target(id, addr), req, resp)
+}
+
+// RequestVote asks the server with the id for its vote.
+func (t *Transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return t.NetworkTransport.RequestVote(id, target(id, addr), req, resp)
+}
+
+// RequestPreVote asks the server with the id whether it would vote.
+func (t *Transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	return t.NetworkTransport.RequestPreVote(id, target(id, addr), req, resp)
+}
+
+// InstallSnapshot streams a snapshot to the server with the id.
+func (t *Transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	return t.NetworkTransport.InstallSnapshot(id, target(id, addr), req, resp, data)
+}
+
+// TimeoutNow has the server with the id stand for election at once.
+func (t *Transport) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	return t.NetworkTransport.TimeoutNow(id, target(id, addr), req, resp)
+}
 
 // Close ends every stream and the listener and waits for the layer's goroutines.
 func (t *Transport) Close() error {
