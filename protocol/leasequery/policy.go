@@ -1,0 +1,76 @@
+package leasequery
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/gaissmai/bart"
+
+	"github.com/leasehold/leasehold/protocol/dhcpv6"
+)
+
+// RelayDataMode says when OPTION_LQ_RELAY_DATA is sent (RFC 5007 4.1.2.4).
+type RelayDataMode uint8
+
+// The relay data modes.
+const (
+	RelayDataDefault   RelayDataMode = iota // as the engine's configuration says
+	RelayDataOnRequest                      // when the query's option request option names it
+	RelayDataAlways                         // with every client that came through a relay
+)
+
+// Requestor is what one stanza of the policy allows.
+type Requestor struct {
+	Name       string
+	Prefixes   []netip.Prefix      // whom the stanza is about, by source address
+	QueryTypes []dhcpv6.QueryType  // what it may ask; none means everything
+	Restricted *Restriction        // nil sees everything
+	Sensitive  []dhcpv6.OptionCode // never shown to it, besides the engine's
+	RelayData  RelayDataMode
+	Relayed    bool // whether its relayed queries over UDP are answered
+
+	MaxConnections          int // at once over TCP; 0 is the server's default
+	MaxQueriesPerConnection int // at once; 0 is the server's default
+	MaxQueries              int // at once, over all connections; 0 is the server's default
+}
+
+// allows tells whether the requestor may ask this type of query.
+func (r *Requestor) allows(q dhcpv6.QueryType) bool {
+	return r == nil || len(r.QueryTypes) == 0 || slices.Contains(r.QueryTypes, q)
+}
+
+// ErrPolicy is wrapped by every error about a policy that makes no sense.
+var ErrPolicy = errors.New("requestor policy")
+
+// Policy finds the stanza of a requestor. The zero Policy knows nobody. It never changes, and any number of goroutines may use it.
+type Policy struct {
+	table *bart.Table[*Requestor]
+}
+
+// NewPolicy makes a policy of its stanzas. The error wraps ErrPolicy and names the stanza.
+func NewPolicy(requestors []Requestor) (*Policy, error) {
+	p := &Policy{table: &bart.Table[*Requestor]{}}
+	for i := range requestors {
+		r := requestors[i]
+		for _, prefix := range r.Prefixes {
+			if !prefix.IsValid() {
+				return nil, fmt.Errorf("%w: requestor %d (%q): bad prefix", ErrPolicy, i, r.Name)
+			}
+			if other, dup := p.table.Get(prefix.Masked()); dup {
+				return nil, fmt.Errorf("%w: requestor %d (%q): %v is requestor %q already", ErrPolicy, i, r.Name, prefix, other.Name)
+			}
+			p.table.Insert(prefix.Masked(), &r)
+		}
+	}
+	return p, nil
+}
+
+// Lookup is the stanza for a source address: that of the longest prefix that holds it. ok is false for a stranger.
+func (p *Policy) Lookup(a netip.Addr) (r *Requestor, ok bool) {
+	if p == nil || p.table == nil {
+		return nil, false
+	}
+	return p.table.Lookup(a.Unmap().WithZone(""))
+}

@@ -1,0 +1,60 @@
+package leasequery
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/leasehold/leasehold/fsm/binding"
+	"github.com/leasehold/leasehold/protocol/dhcpv6"
+)
+
+// State is the replicated state as this node knows it.
+type State interface {
+	// View is a view that holds everything that was acknowledged before the call. Its error means that the node cannot prove
+	// that it is up to date, or is the context's.
+	View(ctx context.Context) (binding.View, error)
+	// Now is cluster time.
+	Now() binding.Time
+	// ServerDUID is the one DUID of the whole cluster; the caller does not change it.
+	ServerDUID() []byte
+}
+
+// Transport is what a message came over.
+type Transport uint8
+
+// The transports of leasequery.
+const (
+	TCP Transport = iota // bulk leasequery, RFC 5460
+	UDP                  // RFC 5007
+)
+
+// Request is a message that wants an answer.
+type Request struct {
+	Message   dhcpv6.Message // valid until Begin returns; nothing of it is kept
+	Peer      netip.AddrPort // who sent it
+	Requestor *Requestor     // its policy; nil sees everything and may ask everything
+	Over      Transport
+}
+
+// ErrDiscard is wrapped by the error for a message that gets no answer at all.
+var ErrDiscard = errors.New("message discarded")
+
+// Why a message is discarded (RFC 5007 4.2.2, 4.4.1; RFC 8415 16).
+const (
+	DiscardNoClientID      = "no-client-id"
+	DiscardForeignServerID = "foreign-server-id"
+	DiscardNoQuery         = "no-lq-query"
+	DiscardType            = "message-type"
+)
+
+// DiscardError says why a message gets no answer. It wraps ErrDiscard.
+type DiscardError struct {
+	Reason string // one of the Discard constants: a metric's label
+}
+
+// Error is the reason.
+func (e *DiscardError) Error() string { return ErrDiscard.Error() + ": " + e.Reason }
+
+// Unwrap is ErrDiscard.
+func (e *DiscardError) Unwrap() error { return ErrDiscard }

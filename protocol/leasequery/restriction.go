@@ -1,0 +1,92 @@
+package leasequery
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/leasehold/leasehold/fsm/binding"
+)
+
+// Restriction names what a requestor relays: it sees these bindings and no others. With nothing named it is what came through
+// the address that the requestor asks from.
+type Restriction struct {
+	Links     []netip.Prefix // bindings on a link with a prefix in one of these
+	RelayIDs  [][]byte       // bindings whose chain has one of these relay-ids
+	Addresses []netip.Addr   // bindings whose chain has one of these as a relay's link-address or source
+}
+
+// restrictor applies a restriction to the bindings of one answer.
+type restrictor struct {
+	links     []netip.Prefix
+	relayIDs  [][]byte
+	addresses []netip.Addr
+
+	link      binding.LinkID // the link that linkSeen is about
+	linkSeen  bool           // whether everything on it may be seen
+	chain     *byte          // the chain that chainSeen is about: chains are shared between bindings
+	chainSeen bool
+}
+
+// restrict makes the restrictor of a request; nil when the requestor sees everything.
+func restrict(r *Requestor, peer netip.Addr) *restrictor {
+	if r == nil || r.Restricted == nil {
+		return nil
+	}
+	x := r.Restricted
+	out := &restrictor{links: x.Links, relayIDs: x.RelayIDs, addresses: x.Addresses}
+	if len(x.Links) == 0 && len(x.RelayIDs) == 0 && len(x.Addresses) == 0 {
+		out.addresses = []netip.Addr{peer.Unmap().WithZone("")}
+	}
+	return out
+}
+
+// permits tells whether the requestor may see the entry, which is on the link.
+func (x *restrictor) permits(view binding.View, link binding.LinkID, e *binding.Entry) bool {
+	if x == nil {
+		return true
+	}
+	if x.link != link {
+		x.link, x.linkSeen = link, x.holdsLink(view, link)
+	}
+	if x.linkSeen {
+		return true
+	}
+	if len(e.Chain) == 0 {
+		return false
+	}
+	if x.chain != &e.Chain[0] {
+		x.chain, x.chainSeen = &e.Chain[0], x.holdsChain(e.Chain)
+	}
+	return x.chainSeen
+}
+
+func (x *restrictor) holdsLink(view binding.View, link binding.LinkID) bool {
+	for _, p := range view.LinkPrefixes(link) {
+		for _, r := range x.links {
+			if r.Bits() <= p.Bits() && r.Contains(p.Addr()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// holdsChain looks for the requestor in a chain. A relay shows as the link-address of its level, or as the peer-address of the
+// level above it, which the outermost relay's sender is.
+func (x *restrictor) holdsChain(c binding.Chain) bool {
+	source := c.Sender()
+	for l := range c.Levels {
+		if slices.Contains(x.addresses, source) || slices.Contains(x.addresses, l.Link) {
+			return true
+		}
+		source = l.Peer
+	}
+	for id := range c.RelayIDs {
+		for _, want := range x.relayIDs {
+			if string(id) == string(want) {
+				return true
+			}
+		}
+	}
+	return false
+}
