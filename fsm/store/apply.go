@@ -167,6 +167,8 @@ func (s *Store) restate(lh uint64, duid []byte, old entry, e *entry, sameChain b
 
 // insert adds a binding in force. It supersedes the client's ends of the same binding behind the same relay chain.
 func (s *Store) insert(lh uint64, duid []byte, e *entry) {
+	s.links.Acquire(placeLink(lh)) // keeps it while an end that was all there was on it goes
 	s.supersede(lh, duid, e)
 	s.add(lh, duid, e)
+	s.links.Release(placeLink(lh))
 }

@@ -54,18 +54,16 @@ func (s *Store) supersede(lh uint64, duid []byte, e *entry) {
 	}
 	a := e.address()
 	var stale []order
-	s.eachEntry(lh, duid, e.kind, &a, func(r record, x packed) bool {
-		if x.state() != binding.Active && bytes.Equal(r.text(x[2]), e.chain) {
-			stale = append(stale, x.order())
-		}
-		return true
-	})
-	if len(stale) == 0 {
-		return
+	first, last := a.kinds()
+	for kind := first; kind <= last; kind++ {
+		s.eachEntry(lh, duid, kind, &a, func(r record, x packed) bool {
+			if x.state() != binding.Active && bytes.Equal(r.text(x[2]), e.chain) {
+				stale = append(stale, x.order())
+			}
+			return true
+		})
 	}
-	s.links.Acquire(placeLink(lh))
 	for i := range stale {
 		s.drop(lh, duid, &stale[i])
 	}
-	s.links.Release(placeLink(lh))
 }

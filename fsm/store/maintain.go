@@ -15,15 +15,12 @@ func (s *Store) Maintain(index uint64, clock binding.Time, limit int) (c Counts,
 	s.begin(index, clock)
 	defer s.mu.Unlock()
 	left := limit
-	for left > 0 {
-		due := s.gatherDue(left)
-		if len(due) == 0 {
+	for ; left > 0; left-- {
+		d, ok := s.nextDue()
+		if !ok {
 			break
 		}
-		left -= len(due)
-		for _, d := range due {
-			s.settleDue(d, &c)
-		}
+		s.settleDue(d, &c)
 	}
 	for _, src := range s.sources {
 		if src.sweeping && left > 0 {
@@ -33,33 +30,29 @@ func (s *Store) Maintain(index uint64, clock binding.Time, limit int) (c Counts,
 	for _, src := range s.sources {
 		more = more || src.sweeping
 	}
-	return c, more || len(s.gatherDue(1)) > 0
+	if !more {
+		_, more = s.nextDue()
+	}
+	return c, more
 }
 
-// gatherDue finds the first entries that are due, at most limit and of one page. On its way it makes exact what the nodes say
-// of pages in which nothing is due any more.
-func (s *Store) gatherDue(limit int) []move {
+// nextDue finds the first entry that is due, in the order of the tree whatever its pages, so that the outcome is the same on
+// every node. On its way it makes exact what the nodes say of pages in which nothing is due any more.
+func (s *Store) nextDue() (move, bool) {
 	var p path
 	for s.clients.seekDue(&p, s.clock) {
-		var due []move
 		for i := range p.page.count() {
 			r := p.page.record(i)
 			for e := range r.all {
 				if e.due(s.history) <= s.clock {
-					due = append(due, move{p.page.place(i), bytes.Clone(r.duid()), e.order()})
-					if len(due) == limit {
-						return due
-					}
+					return move{p.page.place(i), bytes.Clone(r.duid()), e.order()}, true
 				}
 			}
-		}
-		if len(due) > 0 {
-			return due
 		}
 		s.clients.own(&p)
 		s.clients.tighten(&p)
 	}
-	return nil
+	return move{}, false
 }
 
 // settleDue does what is due for one entry.
