@@ -1,0 +1,183 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/leasehold/leasehold/cluster/membership"
+)
+
+// maxLag is how many log entries a non-voter may be behind and still count as caught up.
+const maxLag = 256
+
+// Join admits a node as a non-voter, or corrects the address of one that is a member. If it asked for a vote it gets it when it
+// has caught up. A node that comes from the address of another member has taken its place - a wiped disk - and that member is
+// removed first. Errors: ErrNotLeader, ErrInvalid, ErrWrongCluster, ErrRemoved, ErrUnknown.
+func (n *Node) Join(ctx context.Context, r JoinRequest) (clusterID string, err error) {
+	if err := r.check(); err != nil {
+		return "", fmt.Errorf("join: %w", err)
+	}
+	n.admission.Lock()
+	defer n.admission.Unlock()
+	if err := n.accepting(); err != nil {
+		return "", fmt.Errorf("join: %w", err)
+	}
+	if err := n.sameCluster(r.ClusterID); err != nil {
+		return "", fmt.Errorf("join: %w", err)
+	}
+	servers, _, err := n.configuration()
+	if err != nil {
+		return "", fmt.Errorf("join: %w", err)
+	}
+	known, member := find(servers, r.ID)
+	if !member && r.ClusterID != "" {
+		return "", fmt.Errorf("join: node %s: %w: it may come back with an empty data directory", r.ID, ErrRemoved)
+	}
+	n.learn(r)
+	if !member || string(known.Address) != r.RaftAddress {
+		if err := n.place(ctx, r, servers, known, member); err != nil {
+			return "", fmt.Errorf("join: %w", err)
+		}
+	}
+	return n.ClusterID(), nil
+}
+
+// check tells why a request makes no sense.
+func (r *JoinRequest) check() error {
+	if !validUUID(r.ID) {
+		return fmt.Errorf("%w: node id %q is not a UUID", ErrInvalid, r.ID)
+	}
+	for _, a := range []string{r.RaftAddress, r.GRPCAddress} {
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" || port == "0" || len(a) > 255 {
+			return fmt.Errorf("%w: address %q, want host:port", ErrInvalid, a)
+		}
+	}
+	if len(r.Name) > 64 {
+		return fmt.Errorf("%w: name of %d octets, want at most 64", ErrInvalid, len(r.Name))
+	}
+	return nil
+}
+
+// learn remembers where the node is reached, whether or not gossip hears it.
+func (n *Node) learn(r JoinRequest) {
+	if n.deps.Discovery != nil && r.ID != n.ID() {
+		n.deps.Discovery.Learn(membership.Peer{ID: r.ID, Name: r.Name, RaftAddress: r.RaftAddress, GRPCAddress: r.GRPCAddress, Voter: r.Voter})
+	}
+}
+
+// place puts the node into the replicated membership at its address.
+func (n *Node) place(ctx context.Context, r JoinRequest, servers []raft.Server, known raft.Server, member bool) error {
+	for _, s := range servers {
+		if string(s.Address) == r.RaftAddress && string(s.ID) != r.ID {
+			n.log.Warn("member is replaced by a node of a new id at its address", "removed", s.ID, "id", r.ID, "address", s.Address)
+			if err := n.remove(ctx, string(s.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	rf, id, addr := n.raft.Load(), raft.ServerID(r.ID), raft.ServerAddress(r.RaftAddress)
+	var f raft.Future
+	if member && known.Suffrage == raft.Voter {
+		f = rf.AddVoter(id, addr, 0, n.cfg.RaftStallTimeout) // keeps the vote, changes the address
+	} else {
+		f = rf.AddNonvoter(id, addr, 0, n.cfg.RaftStallTimeout)
+	}
+	if err := await(ctx, f); err != nil {
+		return changeError("add member "+r.ID, err)
+	}
+	n.log.Info("placed member", "id", r.ID, "name", r.Name, "address", r.RaftAddress, "known", member)
+	return nil
+}
+
+// admit gives non-voters that want it their vote once they have been caught up for a while: a voter that is far behind makes
+// the quorum larger and gives nothing for it.
+func (n *Node) admit(ctx context.Context) {
+	since := map[string]time.Duration{} // instant since when a non-voter has been caught up
+	for pause(ctx, n.cfg.AdmitInterval) {
+		peers := n.peers()
+		var waiting []Member
+		for _, m := range n.Members() {
+			if !m.Voter && peers[m.ID].Voter {
+				waiting = append(waiting, m)
+			}
+		}
+		caughtUp := map[string]time.Duration{}
+		for d := range n.describeAll(ctx, waiting) {
+			if d.AppliedIndex+maxLag < n.raft.Load().CommitIndex() || d.Fresh < 0 || d.Fresh > n.cfg.MaxStaleness {
+				continue
+			}
+			at, ok := since[d.Member.ID]
+			if !ok {
+				at = n.instant()
+			}
+			caughtUp[d.Member.ID] = at
+			if n.instant()-at >= n.cfg.PromoteAfter {
+				n.promote(ctx, d.Member)
+			}
+		}
+		since = caughtUp
+	}
+}
+
+func (n *Node) promote(ctx context.Context, m Member) {
+	n.admission.Lock()
+	defer n.admission.Unlock()
+	s, ok := n.server(m.ID) // it may have been removed or have moved meanwhile
+	if !ok || s.Suffrage == raft.Voter || n.accepting() != nil {
+		return
+	}
+	if err := await(ctx, n.raft.Load().AddVoter(s.ID, s.Address, 0, n.cfg.RaftStallTimeout)); err != nil {
+		n.log.Warn("member has no vote yet", "id", m.ID, "name", m.Name, "error", changeError("add voter", err))
+		return
+	}
+	n.log.Info("member has a vote", "id", m.ID, "name", m.Name)
+}
+
+// described is what a member said of itself.
+type described struct {
+	Member Member
+	Description
+}
+
+// describeAll asks members, all at once, and yields what those said that answered as the ones they are.
+func (n *Node) describeAll(ctx context.Context, members []Member) iter.Seq[described] {
+	return func(yield func(described) bool) {
+		ctx, cancel := context.WithTimeout(ctx, indexTimeout)
+		defer cancel()
+		answers := make(chan described, len(members))
+		for _, m := range members {
+			go func() {
+				d, err := n.describe(ctx, m)
+				if err != nil {
+					n.log.Debug("member does not answer", "id", m.ID, "name", m.Name, "error", err)
+				}
+				answers <- described{Member: m, Description: d}
+			}()
+		}
+		for range members {
+			if d := <-answers; d.NodeID != "" && !yield(d) {
+				return
+			}
+		}
+	}
+}
+
+func (n *Node) describe(ctx context.Context, m Member) (Description, error) {
+	if m.ID == n.ID() {
+		return n.Describe(ctx, false)
+	}
+	if m.GRPCAddress == "" || n.deps.Peers == nil {
+		return Description{}, errors.New("no gRPC address is known")
+	}
+	d, err := n.deps.Peers.Describe(ctx, m.GRPCAddress, false)
+	if err == nil && d.NodeID != m.ID {
+		return Description{}, errOtherNode(m.GRPCAddress, d.NodeID, m.ID)
+	}
+	return d, err
+}

@@ -1,0 +1,185 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/leasehold/leasehold/cluster/membership"
+)
+
+// belong keeps the node in a cluster: it founds one with others, joins the one that is there, and has the leader correct what
+// the membership says of it. A node that was removed stays out.
+func (n *Node) belong(ctx context.Context) {
+	last := ""
+	for {
+		what, err := n.belongOnce(ctx)
+		if errors.Is(err, ErrRemoved) && !n.removed.Swap(true) {
+			n.log.Error("node was removed from its cluster; it may come back with an empty data directory", "error", err)
+		} else if err != nil && ctx.Err() == nil && err.Error() != last { // the same trouble is told once
+			n.log.Warn(what, "error", err)
+		}
+		last = ""
+		if err != nil {
+			last = err.Error()
+		}
+		if n.removed.Load() || !pause(ctx, n.cfg.JoinInterval) {
+			return
+		}
+	}
+}
+
+// belongOnce does what is to be done now; what names it for the log.
+func (n *Node) belongOnce(ctx context.Context) (what string, err error) {
+	servers, _, err := n.configuration()
+	if err != nil {
+		return "cannot read membership", err
+	}
+	if len(servers) == 0 {
+		return n.becomeMember(ctx)
+	}
+	if !n.hasState.Swap(true) {
+		if err := n.announce(""); err != nil {
+			return "cannot announce node", err
+		}
+	}
+	me, member := find(servers, n.ID())
+	wantsVote := !n.cfg.NonVoter && me.Suffrage != raft.Voter
+	lonely := n.instant()-time.Duration(max(n.freshAt.Load(), 0)) > n.cfg.MaxStaleness // perhaps it was removed
+	switch {
+	case !member && n.ClusterID() != "":
+		return "membership", fmt.Errorf("%w: its log lists it no more", ErrRemoved)
+	case member && string(me.Address) == n.cfg.RaftAddress && !wantsVote && !lonely:
+		return "", nil
+	}
+	return "membership is not as it should be yet", n.askToJoin(ctx, n.memberPeers(servers))
+}
+
+// memberPeers are the other members of the configuration, as discovery knows them.
+func (n *Node) memberPeers(servers []raft.Server) []membership.Peer {
+	peers := n.peers()
+	var out []membership.Peer
+	for _, s := range servers {
+		if p, ok := peers[string(s.ID)]; ok {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// becomeMember founds or joins a cluster, for a node that is in none.
+func (n *Node) becomeMember(ctx context.Context) (what string, err error) {
+	peers := n.sortedPeers()
+	var founded, fresh []membership.Peer
+	var silent []error
+	for _, p := range peers {
+		d, err := n.describe(ctx, Member{ID: p.ID, GRPCAddress: p.GRPCAddress})
+		switch {
+		case err != nil && p.State == membership.Alive:
+			silent = append(silent, fmt.Errorf("ask %s (%s): %w", p.Name, p.ID, err))
+		case err != nil: // only remembered, or gone
+		case d.HasState:
+			founded = append(founded, p)
+		default:
+			p.Expect = d.BootstrapExpect
+			fresh = append(fresh, p)
+		}
+	}
+	if len(founded) > 0 {
+		return "cluster has not admitted the node yet", n.askToJoin(ctx, founded)
+	}
+	if len(silent) > 0 { // they may have state: founding beside them would make two clusters
+		return "cluster is not founded yet", errors.Join(silent...)
+	}
+	return "cluster is not founded yet", n.foundWith(ctx, fresh)
+}
+
+func (n *Node) sortedPeers() []membership.Peer {
+	var out []membership.Peer
+	for _, p := range n.peers() {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b membership.Peer) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+// askToJoin asks members, one after the other, to have the leader put this node where it belongs.
+func (n *Node) askToJoin(ctx context.Context, members []membership.Peer) error {
+	r := JoinRequest{
+		ID: n.ID(), Name: n.cfg.Name, RaftAddress: n.cfg.RaftAddress, GRPCAddress: n.cfg.GRPCAddress,
+		Voter: !n.cfg.NonVoter, ClusterID: n.ClusterID(),
+	}
+	if n.IsLeader() {
+		_, err := n.Join(ctx, r)
+		return err
+	}
+	errs := []error{errors.New("no member could be asked")}
+	for _, p := range members {
+		call, cancel := context.WithTimeout(ctx, n.cfg.RaftStallTimeout)
+		_, err := n.deps.Peers.Join(call, p.GRPCAddress, r)
+		cancel()
+		if err == nil || errors.Is(err, ErrRemoved) {
+			return err
+		}
+		errs = append(errs, fmt.Errorf("ask %s (%s) to join: %w", p.Name, p.ID, err))
+	}
+	return errors.Join(errs...)
+}
+
+// foundWith founds a cluster when exactly the expected number of nodes is there, none has state, all expect the same number
+// and all see the same founders. All of them then begin with the same configuration, so it does not matter who is first.
+func (n *Node) foundWith(ctx context.Context, fresh []membership.Peer) error {
+	want := n.cfg.BootstrapExpect
+	if want == 0 || n.cfg.NonVoter {
+		return errors.New("node only joins, and no cluster answers yet")
+	}
+	if n.deps.Discovery != nil && !n.deps.Discovery.Settled() {
+		return errors.New("others have not been looked for yet")
+	}
+	servers := []raft.Server{{ID: raft.ServerID(n.ID()), Address: raft.ServerAddress(n.cfg.RaftAddress)}}
+	for _, p := range fresh {
+		if !p.Voter || p.State != membership.Alive {
+			continue
+		}
+		if p.Expect != want && p.Expect != 0 {
+			return fmt.Errorf("%s (%s) expects %d founders, this node %d: make bootstrap_expect equal on all", p.Name, p.ID, p.Expect, want)
+		}
+		if p.Expect == want {
+			servers = append(servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.RaftAddress)})
+		}
+	}
+	slices.SortFunc(servers, func(a, b raft.Server) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	view := foundersView(servers)
+	if err := n.announce(view); err != nil {
+		return err
+	}
+	if len(servers) != want {
+		return fmt.Errorf("%d nodes are there to found the cluster, want exactly %d (bootstrap_expect)", len(servers), want)
+	}
+	for _, p := range fresh {
+		if _, founder := find(servers, p.ID); founder && p.Founders != view {
+			return fmt.Errorf("%s (%s) does not see the same founders yet", p.Name, p.ID)
+		}
+	}
+	if err := await(ctx, n.raft.Load().BootstrapCluster(raft.Configuration{Servers: servers})); err != nil {
+		return fmt.Errorf("found cluster: %w", err)
+	}
+	n.hasState.Store(true)
+	n.log.Info("founding cluster", "nodes", want)
+	return n.announce("")
+}
+
+// foundersView is a digest of who founds and where.
+func foundersView(servers []raft.Server) string {
+	h := fnv.New64a()
+	for _, s := range servers {
+		fmt.Fprintf(h, "%s %s\n", s.ID, s.Address)
+	}
+	return fmt.Sprintf("%016x", h.Sum64())
+}

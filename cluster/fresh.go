@@ -1,0 +1,124 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Fresh is the age of the newest proof that the node had everything committed; false when there was none yet. It is measured
+// on this node's monotonic clock alone, so it holds whatever any wall clock does.
+func (n *Node) Fresh() (time.Duration, bool) {
+	at := n.freshAt.Load()
+	if at < 0 {
+		return 0, false
+	}
+	return n.instant() - time.Duration(at), true
+}
+
+// freshSince notes that the node had, at the instant, everything committed.
+func (n *Node) freshSince(at time.Duration) {
+	for {
+		old := n.freshAt.Load()
+		if old >= int64(at) {
+			return
+		}
+		if n.freshAt.CompareAndSwap(old, int64(at)) {
+			return
+		}
+	}
+}
+
+// prove keeps proving that the node is up to date.
+func (n *Node) prove(ctx context.Context) {
+	for {
+		proof, cancel := context.WithTimeout(ctx, indexTimeout)
+		err := n.proveFresh(proof)
+		cancel()
+		if err == nil && len(n.Reasons()) == 0 {
+			n.readyOnce.Do(func() { close(n.ready) })
+		}
+		if !pause(ctx, n.cfg.ProofInterval) {
+			return
+		}
+	}
+}
+
+// candidacy is a membership that is yet to be confirmed: this node's configuration listed it, and all of its log, the
+// configuration's entry included, was at or below the index.
+type candidacy struct {
+	listed bool
+	index  uint64
+}
+
+// candidacy looks at the configuration before a read index is asked for.
+func (n *Node) candidacy() candidacy {
+	if n.ClusterID() != "" {
+		return candidacy{}
+	}
+	_, listed := n.server(n.ID())
+	if !listed {
+		return candidacy{}
+	}
+	return candidacy{listed: true, index: n.raft.Load().LastIndex()}
+}
+
+// confirmMembership notes the cluster's id once the node is provably a member: the configuration that lists it, then and now,
+// is committed, because the leader's read index is not below it. It is an error that the log is of another cluster.
+func (n *Node) confirmMembership(c candidacy, ri ReadIndex) error {
+	id, known := n.sm.Settings().ClusterID, n.ClusterID()
+	switch {
+	case id == "" || id == known:
+		return nil
+	case known != "":
+		err := fmt.Errorf("%w: data directory %q belongs to cluster %s, its log to %s", ErrWrongCluster, n.cfg.DataDir, known, id)
+		n.fail(err)
+		return err
+	}
+	if _, listed := n.server(n.ID()); !c.listed || !listed || c.index > ri.Index {
+		return nil
+	}
+	if err := n.setIdentity(func(me *Identity) { me.ClusterID = id }); err != nil {
+		n.fail(err)
+		return err
+	}
+	n.hasState.Store(true)
+	n.log.Info("member of cluster", "cluster", id)
+	return n.announce("")
+}
+
+// Reasons is why the node should not be asked by relays; empty when it may. A short election is no reason: the node answers
+// while its proof of freshness is young enough.
+func (n *Node) Reasons() []string {
+	var out []string
+	if n.draining.Load() {
+		out = append(out, "draining: the node is stopping")
+	}
+	r := n.raft.Load()
+	if r == nil {
+		return append(out, "restoring: the newest snapshot is being read")
+	}
+	servers, _, err := n.configuration()
+	_, member := find(servers, n.ID())
+	switch {
+	case err != nil:
+		return append(out, "stopping: raft has ended")
+	case n.removed.Load() || (!member && n.ClusterID() != ""):
+		out = append(out, "removed: the node is no longer a member of the cluster")
+	case !member:
+		out = append(out, "joining: the node is not a member of a cluster yet")
+	}
+	age, proven := n.Fresh()
+	if proven && age <= n.cfg.MaxStaleness {
+		return out
+	}
+	if _, id := r.LeaderWithID(); id == "" && r.State() != raft.Leader {
+		out = append(out, "no leader: none is known")
+	}
+	if !proven {
+		return append(out, "replaying: the node has not caught up since it started")
+	}
+	return append(out, fmt.Sprintf("stale: the newest proof of being up to date is %v old", age.Round(time.Millisecond)))
+}

@@ -1,0 +1,92 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Limits of the HTTP server.
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = time.Minute
+	maxHeader     = 16 << 10 // octets
+	stopGrace     = 2 * time.Second
+)
+
+// Server serves a node's health and metrics.
+type Server struct {
+	http    *http.Server
+	reasons func() []string
+	ready   chan struct{}
+}
+
+// New is a server that asks reasons, each time, why relays should not be sent to the node: none means that they should. It starts
+// nothing.
+func New(reasons func() []string, metrics prometheus.Gatherer, log *slog.Logger) *Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{reasons: reasons, ready: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", s.livez)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)}))
+	s.http = &http.Server{
+		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	return s
+}
+
+// Ready is closed once Run serves.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Run serves on the listener, which it closes, until ctx ends. It returns nil when ctx ended it.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(l) }()
+	close(s.ready)
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve HTTP on %v: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	if err := s.http.Shutdown(grace); err != nil {
+		err = errors.Join(err, s.http.Close())
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("stop HTTP on %v: %w", l.Addr(), err)
+		}
+	}
+	<-served
+	return nil
+}
+
+// livez says that the process runs.
+func (s *Server) livez(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive\n") }
+
+// readyz says whether relays should be sent here, and if not, why.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	if why := s.reasons(); len(why) > 0 {
+		answer(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(why, "; ")+"\n")
+		return
+	}
+	answer(w, http.StatusOK, "ready\n")
+}
+
+func answer(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	w.Write([]byte(text)) // a reader that is gone is nobody's loss
+}

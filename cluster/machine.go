@@ -1,0 +1,30 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/fsm/binding"
+	"github.com/leasehold/leasehold/fsm/store"
+)
+
+// StateMachine is what a node needs of the replicated state machine: *fsm.FSM.
+type StateMachine interface {
+	raft.BatchingFSM
+	// Applied is the index of the newest applied entry: applied, not merely queued.
+	Applied() uint64
+	// Wait returns when the entry with the index, or a later one, has been applied, or with ctx's error.
+	Wait(ctx context.Context, index uint64) error
+	// View is the state after the newest applied entry.
+	View() *store.View
+	// Clock is the clock of the newest applied entry.
+	Clock() binding.Time
+	// Settings are the cluster's replicated settings; zero before the cluster is founded.
+	Settings() fsm.Settings
+	// MaintenanceDue tells whether a tick would expire, sweep or prune something.
+	MaintenanceDue() bool
+}
+
+var _ StateMachine = (*fsm.FSM)(nil)

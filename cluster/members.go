@@ -1,0 +1,276 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/leasehold/leasehold/cluster/membership"
+)
+
+// configuration is the newest membership that this node knows of, committed or not, and its log index.
+func (n *Node) configuration() ([]raft.Server, uint64, error) {
+	r := n.raft.Load()
+	if r == nil {
+		return nil, 0, ErrNotRunning
+	}
+	f := r.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return nil, 0, fmt.Errorf("read membership: %w", err)
+	}
+	return f.Configuration().Servers, f.Index(), nil
+}
+
+// voters are the servers that have a vote.
+func (n *Node) voters() ([]raft.Server, error) {
+	servers, _, err := n.configuration()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(servers), func(s raft.Server) bool { return s.Suffrage != raft.Voter }), nil
+}
+
+func find(servers []raft.Server, id string) (raft.Server, bool) {
+	i := slices.IndexFunc(servers, func(s raft.Server) bool { return string(s.ID) == id })
+	if i < 0 {
+		return raft.Server{}, false
+	}
+	return servers[i], true
+}
+
+func (n *Node) server(id string) (raft.Server, bool) {
+	servers, _, err := n.configuration()
+	if err != nil {
+		return raft.Server{}, false
+	}
+	return find(servers, id)
+}
+
+// peers is every other node that discovery knows, by id.
+func (n *Node) peers() map[string]membership.Peer {
+	out := map[string]membership.Peer{}
+	if n.deps.Discovery != nil {
+		for _, p := range n.deps.Discovery.Peers() {
+			out[p.ID] = p
+		}
+	}
+	return out
+}
+
+// grpcAddress is where the node with the id is asked.
+func (n *Node) grpcAddress(id string) (string, error) {
+	if id == n.ID() {
+		return n.cfg.GRPCAddress, nil
+	}
+	if p, ok := n.peers()[id]; ok && p.GRPCAddress != "" && n.deps.Peers != nil {
+		return p.GRPCAddress, nil
+	}
+	return "", fmt.Errorf("no gRPC address is known of node %s", id)
+}
+
+func errOtherNode(addr, got, want string) error {
+	return fmt.Errorf("node at %s is %s, not %s", addr, got, want)
+}
+
+// sameCluster refuses a peer that knows that it is of another cluster.
+func (n *Node) sameCluster(id string) error {
+	if own := n.ClusterID(); id != "" && own != "" && id != own {
+		return fmt.Errorf("%w: peer is of cluster %s, this node of %s", ErrWrongCluster, id, own)
+	}
+	return nil
+}
+
+// Members is the replicated membership as this node knows it, sorted by name, then id.
+func (n *Node) Members() []Member {
+	servers, _, err := n.configuration()
+	if err != nil {
+		return nil
+	}
+	_, leader := n.raft.Load().LeaderWithID()
+	peers := n.peers()
+	out := make([]Member, len(servers))
+	for i, s := range servers {
+		out[i] = n.member(s, leader, peers)
+	}
+	slices.SortFunc(out, func(a, b Member) int {
+		return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID)
+	})
+	return out
+}
+
+func (n *Node) member(s raft.Server, leader raft.ServerID, peers map[string]membership.Peer) Member {
+	m := Member{ID: string(s.ID), RaftAddress: string(s.Address), Voter: s.Suffrage == raft.Voter, Leader: s.ID == leader, Gossip: membership.Unknown}
+	if m.ID == n.ID() {
+		m.Name, m.GRPCAddress, m.Gossip = n.cfg.Name, n.cfg.GRPCAddress, membership.Alive
+	} else if p, ok := peers[m.ID]; ok {
+		m.Name, m.GRPCAddress, m.Gossip = p.Name, p.GRPCAddress, p.State
+	}
+	return m
+}
+
+// lookup finds a member by id or name.
+func (n *Node) lookup(idOrName string) (Member, error) {
+	for _, m := range n.Members() {
+		if m.ID == idOrName || (m.Name != "" && m.Name == idOrName) {
+			return m, nil
+		}
+	}
+	return Member{}, fmt.Errorf("%w: %q", ErrNoMember, idOrName)
+}
+
+// Leader is the leader that this node knows; false when there is none.
+func (n *Node) Leader() (Member, bool) {
+	r := n.raft.Load()
+	if r == nil {
+		return Member{}, false
+	}
+	addr, id := r.LeaderWithID()
+	if id == "" {
+		return Member{}, false
+	}
+	return n.member(raft.Server{ID: id, Address: addr, Suffrage: raft.Voter}, id, n.peers()), true
+}
+
+// IsLeader tells whether this node leads and takes proposals.
+func (n *Node) IsLeader() bool { return n.accepting() == nil }
+
+// Term is the node's Raft term; 0 before Raft has started.
+func (n *Node) Term() uint64 {
+	if r := n.raft.Load(); r != nil {
+		return r.CurrentTerm()
+	}
+	return 0
+}
+
+// ServeTerm is what the node answers when it is asked for its term. Errors: ErrNotRunning, ErrWrongCluster.
+func (n *Node) ServeTerm(clusterID string) (TermReport, error) {
+	if err := n.sameCluster(clusterID); err != nil {
+		return TermReport{}, err
+	}
+	r := n.raft.Load()
+	if r == nil {
+		return TermReport{}, ErrNotRunning
+	}
+	return TermReport{NodeID: n.ID(), Term: r.CurrentTerm(), Wall: n.deps.Wall()}, nil
+}
+
+// State is leader, follower, candidate, non-voter, removed or starting.
+func (n *Node) State() string {
+	r := n.raft.Load()
+	if r == nil {
+		return "starting"
+	}
+	s, member := n.server(n.ID())
+	switch state := r.State(); {
+	case state == raft.Shutdown:
+		return "stopped"
+	case n.removed.Load() || (!member && n.ClusterID() != ""):
+		return "removed"
+	case !member:
+		return "starting"
+	case s.Suffrage != raft.Voter:
+		return "non-voter"
+	default:
+		return strings.ToLower(state.String())
+	}
+}
+
+// Remove takes a member, by id or name, out of the cluster; this node must be the leader. The node may come back only with
+// an empty data directory. Errors: ErrNotLeader, ErrNoMember, ErrLastVoter, ErrUnknown.
+func (n *Node) Remove(ctx context.Context, idOrName string) error {
+	n.admission.Lock()
+	defer n.admission.Unlock()
+	if err := n.accepting(); err != nil {
+		return fmt.Errorf("remove member: %w", err)
+	}
+	m, err := n.lookup(idOrName)
+	if err != nil {
+		return fmt.Errorf("remove member: %w", err)
+	}
+	if err := n.remove(ctx, m.ID); err != nil {
+		return err
+	}
+	n.log.Info("removed member", "id", m.ID, "name", m.Name)
+	return nil
+}
+
+func (n *Node) remove(ctx context.Context, id string) error {
+	servers, index, err := n.configuration()
+	if err != nil {
+		return err
+	}
+	voters := 0
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter {
+			voters++
+		}
+	}
+	if s, ok := find(servers, id); ok && s.Suffrage == raft.Voter && voters == 1 {
+		return fmt.Errorf("remove member %s: %w", id, ErrLastVoter)
+	}
+	if err := await(ctx, n.raft.Load().RemoveServer(raft.ServerID(id), index, n.cfg.RaftStallTimeout)); err != nil {
+		return changeError("remove member "+id, err)
+	}
+	return nil
+}
+
+// TransferLeadership hands leadership to a voter, by id or name; empty: to the one that has applied most. It returns the
+// leader that this node then knows. Errors: ErrNotLeader, ErrNoMember, ErrInvalid.
+func (n *Node) TransferLeadership(ctx context.Context, idOrName string) (Member, error) {
+	if r := n.raft.Load(); r == nil || r.State() != raft.Leader {
+		return Member{}, fmt.Errorf("transfer leadership: %w", ErrNotLeader)
+	}
+	return n.transfer(ctx, idOrName)
+}
+
+// transferAttempts is how often handing over is tried before the old leader stays.
+const transferAttempts = 3
+
+func (n *Node) transfer(ctx context.Context, to string) (Member, error) {
+	var last error
+	for range transferAttempts {
+		m, err := n.transferTarget(ctx, to)
+		if err != nil {
+			return Member{}, fmt.Errorf("transfer leadership: %w", err)
+		}
+		if m.ID == n.ID() {
+			return m, nil
+		}
+		if last = await(ctx, n.raft.Load().LeadershipTransferToServer(raft.ServerID(m.ID), raft.ServerAddress(m.RaftAddress))); last == nil {
+			m.Leader = true
+			return m, nil
+		}
+		if errors.Is(last, raft.ErrNotLeader) || !pause(ctx, retryPause) {
+			break
+		}
+	}
+	return Member{}, fmt.Errorf("transfer leadership: %w", last)
+}
+
+// transferTarget is the named voter, or the reachable one that has applied most: Raft's own choice may be dead.
+func (n *Node) transferTarget(ctx context.Context, to string) (Member, error) {
+	if to != "" {
+		m, err := n.lookup(to)
+		if err == nil && !m.Voter {
+			err = fmt.Errorf("%w: %q has no vote", ErrInvalid, to)
+		}
+		return m, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.HeartbeatTimeout)
+	defer cancel()
+	var best Member
+	var applied uint64
+	for d := range n.describeAll(ctx, n.Members()) {
+		if d.Member.Voter && d.Member.ID != n.ID() && d.AppliedIndex >= applied {
+			best, applied = d.Member, d.AppliedIndex
+		}
+	}
+	if best.ID == "" {
+		return Member{}, fmt.Errorf("%w: no other voter answers", ErrNoMember)
+	}
+	return best, nil
+}

@@ -1,0 +1,113 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+)
+
+// Limits of the server.
+const (
+	maxMessage   = 4 << 20          // octets of one message
+	maxStreams   = 256              // calls at once on one connection
+	pingInterval = 10 * time.Second // between keepalive probes, of both sides
+	pingTimeout  = 5 * time.Second
+	stopGrace    = 5 * time.Second // for calls to end once the server stops
+)
+
+// Server serves gRPC. Make one with NewServer, register services with it, then Run it.
+type Server struct {
+	*grpc.Server
+	health *health.Server
+	log    *slog.Logger
+	ready  chan struct{}
+}
+
+// NewServer is a server with the health and reflection services. It starts nothing.
+func NewServer(log *slog.Logger) *Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{log: log, health: health.NewServer(), ready: make(chan struct{})}
+	s.Server = grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(maxStreams), grpc.WaitForHandlers(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval / 2, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
+	)
+	healthv1.RegisterHealthServer(s.Server, s.health)
+	reflection.Register(s.Server)
+	return s
+}
+
+// Ready is closed once Run serves.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// SetServing tells the health service whether the node may be asked by relays.
+func (s *Server) SetServing(serving bool) {
+	state := healthv1.HealthCheckResponse_NOT_SERVING
+	if serving {
+		state = healthv1.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus("", state)
+}
+
+// Run serves on the listener, which it closes, until ctx ends; calls that run then have a moment to end. It returns nil when ctx
+// ended it.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	close(s.ready)
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve gRPC on %v: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.health.Shutdown()
+	stopped := make(chan struct{})
+	go func() {
+		s.GracefulStop()
+		close(stopped)
+	}()
+	timer := time.NewTimer(stopGrace)
+	defer timer.Stop()
+	select {
+	case <-stopped:
+	case <-timer.C:
+		s.Stop()
+		<-stopped
+	}
+	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve gRPC on %v: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	out, err := next(ctx, req)
+	return out, s.outcome(info.FullMethod, err)
+}
+
+func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	return s.outcome(info.FullMethod, next(srv, stream))
+}
+
+// outcome maps a call's error and logs the ones that are this node's fault.
+func (s *Server) outcome(method string, err error) error {
+	err = ToStatus(err)
+	if code := status.Code(err); code == codes.Internal || code == codes.Unknown {
+		s.log.Error("gRPC call failed", "method", method, "err", err)
+	}
+	return err
+}

@@ -1,0 +1,208 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/leasehold/leasehold/cluster/transport"
+)
+
+// leadershipQueue buffers Raft's news of leadership: Raft's main loop waits when it is full.
+const leadershipQueue = 64
+
+// Run opens the log, restores the newest snapshot and takes part in the cluster until ctx ends or the node cannot go on. Then
+// it hands over leadership, waits for what is under way and closes everything. It returns nil when ctx ended it, and the
+// reason otherwise: an error of the log's disk, or a log that belongs to another cluster.
+func (n *Node) Run(ctx context.Context) (err error) {
+	st, err := openStores(n.cfg.DataDir, n.log, n.fail)
+	if err != nil {
+		return errors.Join(err, n.deps.Listener.Close())
+	}
+	defer func() {
+		if cerr := st.bolt.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("close raft log: %w", cerr))
+		}
+	}()
+	n.stores = st
+	if err := n.look(); err != nil {
+		return errors.Join(err, n.deps.Listener.Close())
+	}
+	layer, err := transport.NewLayer(n.deps.Listener, n.cfg.RaftAddress, n.cfg.ClusterName, n.ID(), n.log)
+	if err != nil {
+		return errors.Join(err, n.deps.Listener.Close())
+	}
+	tr := transport.New(layer, raftLogger(n.log))
+	defer func() { err = errors.Join(err, tr.Close()) }()
+	notify := make(chan bool, leadershipQueue)
+	r, err := n.startRaft(tr, notify)
+	if err != nil {
+		return err
+	}
+	n.raft.Store(r)
+	n.changed.tell()
+	return n.serve(ctx, r, notify)
+}
+
+// look finds out whether the node has state, and notes that it has a log from now on: what it does with it may bind it.
+func (n *Node) look() error {
+	has, err := n.stores.hasState()
+	if err != nil {
+		return err
+	}
+	n.hasState.Store(has)
+	if err := n.setIdentity(func(id *Identity) { id.HasLog = true }); err != nil {
+		return err
+	}
+	return n.announce("")
+}
+
+func (n *Node) startRaft(tr *transport.Transport, notify chan<- bool) (*raft.Raft, error) {
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(n.ID())
+	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = n.cfg.HeartbeatTimeout, n.cfg.ElectionTimeout, n.cfg.LeaderLease
+	conf.SnapshotThreshold, conf.SnapshotInterval, conf.TrailingLogs = n.cfg.SnapshotThreshold, n.cfg.SnapshotInterval, n.cfg.TrailingLogs
+	conf.MaxAppendEntries = n.cfg.MaxAppendEntries
+	conf.BatchApplyCh = true // one disk write for all that wait; MaxInFlight bounds them
+	conf.ShutdownOnRemove = false
+	conf.NoLegacyTelemetry = true
+	conf.NotifyCh = notify
+	conf.Logger = raftLogger(n.log)
+	var link raft.Transport = tr
+	if n.deps.Intercept != nil {
+		link = n.deps.Intercept(tr)
+	}
+	r, err := raft.NewRaft(conf, n.sm, n.stores.cached, n.stores.stable, n.stores.snapshots, link)
+	if err != nil {
+		return nil, fmt.Errorf("start raft on %q: %w: if the newest snapshot is damaged, empty the directory so that the node joins anew under a new id", n.cfg.DataDir, err)
+	}
+	return r, nil
+}
+
+// serve runs the node's loops until ctx ends or one of them fails, then stops.
+func (n *Node) serve(ctx context.Context, r *raft.Raft, notify <-chan bool) error {
+	loops, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var running, settling sync.WaitGroup
+	settled := make(chan struct{})
+	settling.Go(func() { n.proposer.run(settled) })
+	for _, loop := range []func(context.Context){
+		func(ctx context.Context) { n.followLeadership(ctx, notify) },
+		n.watchLeader, n.reads.run, n.proofs.run, n.prove, n.belong, n.snapshotByBytes, n.discover,
+	} {
+		running.Go(func() { loop(loops) })
+	}
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-n.fatal:
+		n.log.Error("node cannot go on", "error", cause)
+	}
+	n.Drain()
+	err := n.stop(r)
+	cancel()
+	running.Wait()
+	close(settled)
+	if err == nil {
+		settling.Wait() // every future was answered before Raft was shut down
+	}
+	return errors.Join(cause, err)
+}
+
+// stop hands over leadership, waits until nothing is in flight and shuts Raft down.
+func (n *Node) stop(r *raft.Raft) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), n.cfg.ShutdownTimeout, errors.New("shutdown timeout"))
+	defer cancel()
+	if r.State() == raft.Leader {
+		if _, err := n.transfer(ctx, ""); err != nil && !errors.Is(err, ErrNoMember) && !errors.Is(err, ErrNotLeader) {
+			n.log.Warn("stopping without handing over leadership", "error", err)
+		}
+	}
+	drained := n.proposer.drained(ctx)
+	if err := r.Shutdown().Error(); err != nil {
+		return fmt.Errorf("shut down raft: %w", err)
+	}
+	if drained != nil {
+		return fmt.Errorf("%d proposals unanswered: %w", n.proposer.waiting.Load(), drained)
+	}
+	return nil
+}
+
+// discover runs the gossip. A node whose gossip fails goes on without: it is only advice.
+func (n *Node) discover(ctx context.Context) {
+	if n.deps.Discovery == nil {
+		return
+	}
+	for ctx.Err() == nil {
+		if err := n.deps.Discovery.Run(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("gossip ended; it is tried again", "error", err)
+		}
+		pause(ctx, n.cfg.JoinInterval)
+	}
+}
+
+// watchLeader wakes those who wait for a leader.
+func (n *Node) watchLeader(ctx context.Context) {
+	news := make(chan raft.Observation, 16)
+	o := raft.NewObserver(news, false, func(o *raft.Observation) bool {
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.RaftState:
+			return true
+		}
+		return false
+	})
+	r := n.raft.Load()
+	r.RegisterObserver(o)
+	defer r.DeregisterObserver(o)
+	for {
+		select {
+		case <-news:
+			n.changed.tell()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// snapshotByBytes takes a snapshot when the log has grown by so many octets: Raft counts only entries.
+func (n *Node) snapshotByBytes(ctx context.Context) {
+	for pause(ctx, time.Second) {
+		if n.stores.log.bytes.Load() < n.cfg.SnapshotBytes {
+			continue
+		}
+		n.stores.log.bytes.Store(0)
+		err := await(ctx, n.raft.Load().Snapshot())
+		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && ctx.Err() == nil {
+			n.log.Warn("no snapshot yet", "error", err)
+		}
+	}
+}
+
+// pause waits for d, or returns false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// await waits for a future of Raft's. It returns ctx's error when ctx ends first; the outcome is then unknown, and a goroutine
+// waits on for the answer, which Raft gives at the latest when it is shut down.
+func await(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
