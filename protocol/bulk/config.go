@@ -1,0 +1,74 @@
+package bulk
+
+import "time"
+
+// Defaults of Config.
+const (
+	DefaultMaxConnections             = 10 // BULK_LQ_MAX_CONNS (RFC 5460 5.6)
+	DefaultMaxConnectionsPerRequestor = 10
+	DefaultMaxQueriesPerConnection    = 16
+	DefaultMaxQueriesPerRequestor     = 64
+	DefaultIdleTimeout                = 300 * time.Second
+	DefaultDataTimeout                = 300 * time.Second // BULK_LQ_DATA_TIMEOUT (RFC 5460 5.6)
+	DefaultMaxViewAge                 = 10 * time.Minute
+	DefaultMaxViewPinned              = 256 << 20
+	DefaultDrainTimeout               = 10 * time.Second
+	DefaultSendBuffer                 = 64 << 10
+)
+
+// maxSendBuffer caps Config.SendBuffer, so that a connection costs at most 256 KiB: this, one message more, and the input.
+const maxSendBuffer = 120 << 10
+
+// Config bounds what requestors may take. A field that is zero or negative has its default. A requestor's own stanza in the
+// policy goes before the limits for one requestor and one connection.
+type Config struct {
+	// MaxConnections is how many connections may be open at once, BULK_LQ_MAX_CONNS of RFC 5460 5.6. At the limit the longest
+	// idle connection makes room; when none is idle the newcomer is closed. A CMTS opens one connection for each of its
+	// interfaces when it restarts.
+	MaxConnections int
+	// MaxConnectionsPerRequestor is how many of them one source address may have. Its own longest idle one makes room.
+	MaxConnectionsPerRequestor int
+	// MaxQueriesPerConnection is how many queries of a connection run side by side. Further ones are not read (RFC 5460 7.3).
+	MaxQueriesPerConnection int
+	// MaxQueriesPerRequestor is how many queries of a source address run side by side, over all of its connections.
+	MaxQueriesPerRequestor int
+	// IdleTimeout closes a connection on which no query has run for this long.
+	IdleTimeout time.Duration
+	// DataTimeout is BULK_LQ_DATA_TIMEOUT of RFC 5460 5.6: how long a requestor may leave a buffer of answers unread, or a
+	// query half sent. Octets that trickle do not renew it.
+	DataTimeout time.Duration
+	// MaxViewAge ends an answer that has run for longer with QueryTerminated: its view keeps old state in memory.
+	MaxViewAge time.Duration
+	// MaxViewPinned ends an answer whose view alone keeps more octets than this in memory, in the same way.
+	MaxViewPinned int64
+	// DrainTimeout is how long running answers may go on after Run's context has ended.
+	DrainTimeout time.Duration
+	// SendBuffer is how many octets of replies are gathered before they are written; at most 120 KiB. One message more may
+	// stand behind them.
+	SendBuffer int
+}
+
+// DefaultConfig is the Config with every field at its default.
+func DefaultConfig() Config { return Config{}.withDefaults() }
+
+// withDefaults is c with defaults where a field is zero or negative, and its buffer capped.
+func (c Config) withDefaults() Config {
+	c.MaxConnections = orDefault(c.MaxConnections, DefaultMaxConnections)
+	c.MaxConnectionsPerRequestor = orDefault(c.MaxConnectionsPerRequestor, DefaultMaxConnectionsPerRequestor)
+	c.MaxQueriesPerConnection = orDefault(c.MaxQueriesPerConnection, DefaultMaxQueriesPerConnection)
+	c.MaxQueriesPerRequestor = orDefault(c.MaxQueriesPerRequestor, DefaultMaxQueriesPerRequestor)
+	c.IdleTimeout = orDefault(c.IdleTimeout, DefaultIdleTimeout)
+	c.DataTimeout = orDefault(c.DataTimeout, DefaultDataTimeout)
+	c.MaxViewAge = orDefault(c.MaxViewAge, DefaultMaxViewAge)
+	c.MaxViewPinned = orDefault(c.MaxViewPinned, DefaultMaxViewPinned)
+	c.DrainTimeout = orDefault(c.DrainTimeout, DefaultDrainTimeout)
+	c.SendBuffer = min(orDefault(c.SendBuffer, DefaultSendBuffer), maxSendBuffer)
+	return c
+}
+
+func orDefault[T int | int64 | time.Duration](v, def T) T {
+	if v <= 0 {
+		return def
+	}
+	return v
+}

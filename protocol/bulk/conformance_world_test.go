@@ -1,0 +1,193 @@
+package bulk
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leasehold/leasehold/fsm/binding"
+	"github.com/leasehold/leasehold/fsm/store"
+	"github.com/leasehold/leasehold/protocol/leasequery"
+)
+
+// now is cluster time in the tests: 2026-03-01T12:00:00Z, and half a second.
+const now binding.Time = 1772366400500
+
+// nowBase is now as OPTION_LQ_BASE_TIME: seconds since 2000, rounded down.
+const nowBase = 1772366400 - 946684800
+
+// world is a state to ask: the real store, filled by a test, at one moment.
+type world struct {
+	*store.Store
+	index uint64
+	fail  error // what View returns, if not nil
+}
+
+func (w *world) View(context.Context) (binding.View, error) {
+	if w.fail != nil {
+		return nil, w.fail
+	}
+	return w.Store.View(), nil
+}
+
+func (w *world) Now() binding.Time  { return now }
+func (w *world) ServerDUID() []byte { return clusterID }
+
+func newWorld() *world { return &world{Store: store.New()} }
+
+// put applies changes of the source "kea", in one entry.
+func (w *world) put(t testing.TB, changes ...binding.Change) *world {
+	t.Helper()
+	for i := range changes {
+		if err := changes[i].Validate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.index++
+	w.Apply(store.Batch{Index: w.index, Clock: now, Source: "kea", Changes: changes})
+	return w
+}
+
+// link defines a link: its name at the source, its prefixes and its relay addresses.
+func link(name string, prefixes []string, relays ...string) binding.Change {
+	l := &binding.Link{Label: name, Names: []string{name}}
+	for _, p := range prefixes {
+		l.Prefixes = append(l.Prefixes, netip.MustParsePrefix(p))
+	}
+	for _, r := range relays {
+		l.Relays = append(l.Relays, netip.MustParseAddr(r))
+	}
+	return binding.Change{Event: binding.DefineLink, Link: l}
+}
+
+// lease is a binding of 3,600 and 7,200 seconds whose client spoke 100 seconds ago.
+func lease(kind binding.Kind, prefix, duid string, chain binding.Chain) binding.Change {
+	p, err := netip.ParsePrefix(prefix)
+	if err != nil {
+		a := netip.MustParseAddr(prefix)
+		p = netip.PrefixFrom(a, 128)
+	}
+	return binding.Change{Event: binding.Upsert, Binding: binding.Binding{
+		Kind: kind, Prefix: p, DUID: []byte(duid), IAID: 1, Preferred: 3600, Valid: 7200,
+		LastTransaction: now - 100_000, Chain: chain,
+	}}
+}
+
+// aged sets lifetimes and how long ago the client spoke, in seconds.
+func aged(c binding.Change, preferred, valid uint32, ago int) binding.Change {
+	c.Binding.Preferred, c.Binding.Valid, c.Binding.LastTransaction = preferred, valid, now-binding.Time(ago)*1000
+	return c
+}
+
+// at names the link at the source.
+func at(c binding.Change, name string) binding.Change {
+	c.Binding.LinkName = []byte(name)
+	return c
+}
+
+// onRelay is a chain of one relay with its identities.
+func onRelay(linkAddress, relayID, remoteID string) binding.Chain {
+	return binding.AppendChain(nil, netip.Addr{}, []binding.Level{{
+		Link: netip.MustParseAddr(linkAddress), Peer: netip.MustParseAddr("fe80::c"),
+		Options: cat(opt(optInterfaceID, []byte("ge-0/0/1")), opt(optRelayID, []byte(relayID)), opt(optRemoteID, u32(9), []byte(remoteID))),
+	}})
+}
+
+// client is the OPTION_CLIENT_DATA of a client that spoke so many seconds ago: CLIENTID, addresses and prefixes, CLT_TIME, the
+// rest.
+func client(duid string, ago int, options ...[]byte) []byte {
+	all := cat(options...)
+	n := 0
+	for n < len(all) {
+		if code := binary.BigEndian.Uint16(all[n:]); code != optIAAddr && code != optIAPrefix {
+			break
+		}
+		n += 4 + int(binary.BigEndian.Uint16(all[n+2:]))
+	}
+	return opt(optClientData, opt(optClientID, []byte(duid)), all[:n], opt(optCLT, u32(uint32(ago))), all[n:])
+}
+
+// leased is an address as lease makes it: 100 seconds later.
+func leased(a string) []byte { return iaAddr(a, 3500, 7100) }
+
+func delegated(p string) []byte { return iaPrefix(p, 3500, 7100) }
+
+// served is a server of a world on a real socket.
+type served struct {
+	*fixture
+	addr net.Addr
+}
+
+func serve(t testing.TB, w *world, config Config, requestors ...leasequery.Requestor) *served {
+	t.Helper()
+	return serveEngine(t, w, config, leasequery.Config{}, requestors...)
+}
+
+func serveEngine(t testing.TB, w *world, config Config, engine leasequery.Config, requestors ...leasequery.Requestor) *served {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	s := New(config, leasequery.New(engine, w), policyOf(t, requestors...), nil, NewMetrics(registry))
+	l := listen(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		s.admission.each(func(c *conn) { c.end(endDrain, "the test is over") })
+		if err := <-ran; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if n := s.metricsRunning(registry); n != 0 {
+			t.Errorf("%v queries still counted as running", n)
+		}
+	})
+	<-s.Ready()
+	return &served{fixture: &fixture{Server: s, registry: registry, cancel: cancel, ran: ran}, addr: l.Addr()}
+}
+
+// metricsRunning is how many queries the metrics say are running.
+func (s *Server) metricsRunning(registry *prometheus.Registry) float64 {
+	families, err := registry.Gather()
+	if err != nil {
+		return -1
+	}
+	for _, f := range families {
+		if f.GetName() == MetricRunning {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	return -1
+}
+
+// many is a world of so many clients of one address and one delegated prefix each, behind one relay; the first few also
+// behind another.
+func many(t testing.TB, clients, few int) *world {
+	t.Helper()
+	w := newWorld().put(t, link("net", []string{"2001:db8::/32"}, "2001:db8:ffff::1"))
+	chains := []binding.Chain{onRelay("2001:db8:ffff::1", "relay-few", "few"), onRelay("2001:db8:ffff::1", "relay-all", "all")}
+	batch := make([]binding.Change, 0, 2048)
+	for n := range clients {
+		var a [16]byte
+		copy(a[:], addr("2001:db8:1::"))
+		binary.BigEndian.PutUint32(a[12:], uint32(n+1))
+		chain := chains[1]
+		if n < few {
+			chain = chains[0]
+		}
+		duid := "client" + string(u32(uint32(n)))
+		batch = append(batch, lease(binding.NA, netip.AddrFrom16(a).String(), duid, chain))
+		copy(a[:], addr("2001:db8:8000::"))
+		binary.BigEndian.PutUint32(a[4:], 0x80000000|uint32(n)<<4)
+		p := netip.PrefixFrom(netip.AddrFrom16(a), 60).Masked()
+		batch = append(batch, lease(binding.PD, p.String(), duid, chain))
+		if len(batch) >= 2000 || n == clients-1 {
+			w.put(t, batch...)
+			batch = batch[:0]
+		}
+	}
+	return w
+}

@@ -1,0 +1,280 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/leasehold/leasehold/protocol/dhcpv6"
+	"github.com/leasehold/leasehold/protocol/leasequery"
+)
+
+// errStop says that the receiver is to read no more, for a reason that the connection's state holds.
+var errStop = errors.New("stop receiving")
+
+// Why a message is discarded, beside the reasons of leasequery.
+const (
+	discardFraming   = "option-framing"
+	discardType      = "message-type"
+	discardDuplicate = "transaction-id-in-use"
+	discardCutShort  = "cut-short"
+)
+
+// receive reads frames and begins their queries until the requestor closes its half, the connection ends or the server
+// drains. What one read brought is begun together and handed over together: queries sent at once start at once.
+func (c *conn) receive() {
+	defer close(c.received)
+	err := c.receiveFrames()
+	c.handOver()
+	c.mu.Lock()
+	c.receiving = false
+	c.mu.Unlock()
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, errStop):
+		if errors.Is(err, io.EOF) && c.inbox.partial() {
+			c.discard(discardCutShort)
+		}
+		signal(c.wake)
+	default:
+		c.log.Debug("bulk leasequery connection broke", "err", err)
+		c.end(endReset, "the connection broke")
+	}
+}
+
+func (c *conn) receiveFrames() error {
+	for {
+		if err := c.awaitRoom(); err != nil {
+			return err
+		}
+		frame, err := c.inbox.next()
+		if err != nil {
+			c.end(endShortFrame, "a message of under 4 octets came")
+			return errStop
+		}
+		if frame == nil {
+			c.handOver()
+			if err := c.read(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := c.handle(frame); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitRoom returns once another query may be read (RFC 5460 7.3), or errStop when none will be.
+func (c *conn) awaitRoom() error {
+	for waited := false; ; waited = true {
+		c.mu.Lock()
+		stop := c.ending != "" || c.draining
+		full := len(c.queries) >= c.maxQueries
+		if waited && !full && !c.frameSince.IsZero() {
+			c.frameSince = time.Now() // the server has not been reading: that time is not the requestor's
+		}
+		c.mu.Unlock()
+		if stop {
+			return errStop
+		}
+		if !full {
+			return nil
+		}
+		c.handOver()
+		select {
+		case <-c.room:
+		case <-c.ctx.Done():
+			return errStop
+		}
+	}
+}
+
+// read waits for octets. A frame has DataTimeout from its first octet, a connection without a query IdleTimeout.
+func (c *conn) read() error {
+	space := c.inbox.space()
+	for {
+		c.mu.Lock()
+		switch {
+		case !c.inbox.partial():
+			c.frameSince = time.Time{}
+		case c.frameSince.IsZero():
+			c.frameSince = time.Now()
+		}
+		c.armRead(time.Now())
+		c.mu.Unlock()
+		n, err := c.socket.Read(space)
+		if n > 0 {
+			c.arrived(n)
+			return nil
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if err := c.overdue(); err != nil {
+			return err
+		}
+	}
+}
+
+// arrived takes n octets into the inbox. Octets that do not complete the frame do not renew its time.
+func (c *conn) arrived(n int) {
+	began := !c.inbox.partial()
+	c.inbox.came(n)
+	if began {
+		c.mu.Lock()
+		c.frameSince = time.Now()
+		c.mu.Unlock()
+	}
+}
+
+// overdue tells whether the deadline that passed still means something: by now a query may have begun or ended.
+func (c *conn) overdue() error {
+	now := time.Now()
+	c.mu.Lock()
+	stop := c.ending != "" || c.draining
+	half := !c.frameSince.IsZero() && now.Sub(c.frameSince) >= c.server.config.DataTimeout
+	idle := c.frameSince.IsZero() && len(c.queries) == 0 && now.Sub(c.idleSince) >= c.server.config.IdleTimeout
+	c.mu.Unlock()
+	switch {
+	case stop:
+		return errStop
+	case half:
+		c.end(endHalfFrame, "a message was not complete in time")
+		return errStop
+	case idle:
+		c.end(endIdle, "idle")
+		return errStop
+	}
+	return nil
+}
+
+// handle takes one message. A bad one costs only itself.
+func (c *conn) handle(frame []byte) error {
+	c.mu.Lock()
+	c.frameSince = time.Time{}
+	c.mu.Unlock()
+	m, err := dhcpv6.ParseMessage(frame)
+	if err != nil {
+		c.log.Debug("message discarded", "reason", discardFraming, "err", err)
+		c.discard(discardFraming)
+		return nil
+	}
+	switch m.Type {
+	case dhcpv6.MessageLeasequery:
+		return c.begin(m)
+	case dhcpv6.MessageStartTLS:
+		// RFC 7653 9.1: the connection stays as it is, in clear.
+		return c.refuse(m, dhcpv6.StatusTLSConnectionRefused, "TLS is not available")
+	case dhcpv6.MessageActiveLeasequery:
+		// RFC 7653 9.2: closed behind the refusal. Answers that run already are sent first.
+		if err := c.refuse(m, dhcpv6.StatusNotSupported, "active leasequery is not available"); err != nil {
+			return err
+		}
+		return errStop
+	}
+	c.discard(discardType)
+	return nil
+}
+
+// begin starts the answer of a LEASEQUERY. The requestor's token is waited for first, so what is past its limit stays unread.
+func (c *conn) begin(m dhcpv6.Message) error {
+	q := &query{id: m.TransactionID, arrived: time.Now()}
+	duplicate, ok := c.enter(q)
+	switch {
+	case duplicate:
+		c.discard(discardDuplicate)
+		return nil
+	case !ok:
+		return errStop
+	}
+	if !c.requestor.queries.TryAcquire(1) {
+		c.handOver() // the answers that hold the tokens may be our own
+		if c.requestor.queries.Acquire(c.ctx, 1) != nil {
+			c.leave(q)
+			return errStop
+		}
+	}
+	q.token = true
+	a, err := c.server.begin(c.ctx, leasequery.Request{
+		Message: m, Peer: c.peer, Requestor: c.entry, Over: leasequery.TCP,
+	})
+	switch {
+	case errors.Is(err, leasequery.ErrDiscard):
+		c.leave(q)
+		c.discarded(err)
+		return nil
+	case err != nil:
+		return c.notBegun(q, m, err)
+	}
+	q.answer, q.begun = a, time.Now()
+	c.begun = append(c.begun, q)
+	c.server.metrics.queries.Inc()
+	return nil
+}
+
+// notBegun ends the connection because a query could not be begun; mostly because the connection is to end anyway. The query
+// gets QueryTerminated like those that run.
+func (c *conn) notBegun(q *query, m dhcpv6.Message, err error) error {
+	const text = "the server could not begin this query"
+	if !errors.Is(err, context.Canceled) {
+		c.log.Error("leasequery not begun", transactionID(m.TransactionID), "err", err)
+	}
+	message, err := c.server.refuse(nil, m, dhcpv6.StatusQueryTerminated, text)
+	if err != nil {
+		c.leave(q)
+		c.discarded(err)
+	} else {
+		q.answer = &reply{message: message}
+		c.begun = append(c.begun, q)
+	}
+	c.end(endFailed, text)
+	return errStop
+}
+
+// refuse answers m by one message with a status.
+func (c *conn) refuse(m dhcpv6.Message, s dhcpv6.Status, text string) error {
+	message, err := c.server.refuse(nil, m, s, text)
+	if err != nil {
+		c.discarded(err)
+		return nil
+	}
+	now := time.Now()
+	q := &query{id: m.TransactionID, arrived: now, begun: now, answer: &reply{message: message}}
+	duplicate, ok := c.enter(q)
+	switch {
+	case duplicate:
+		c.discard(discardDuplicate)
+		return nil
+	case !ok:
+		return errStop
+	}
+	c.begun = append(c.begun, q)
+	return nil
+}
+
+// handOver gives the begun queries to the sender.
+func (c *conn) handOver() {
+	if len(c.begun) == 0 {
+		return
+	}
+	c.mu.Lock()
+	c.handed = append(c.handed, c.begun...)
+	c.mu.Unlock()
+	c.begun = c.begun[:0]
+	signal(c.wake)
+}
+
+// discard counts a message that gets no answer.
+func (c *conn) discard(why string) { c.server.metrics.discarded.WithLabelValues(why).Inc() }
+
+// discarded counts a message that leasequery gives no answer.
+func (c *conn) discarded(err error) {
+	why := "leasequery"
+	if d, ok := errors.AsType[*leasequery.DiscardError](err); ok {
+		why = d.Reason
+	}
+	c.log.Debug("message discarded", "reason", why, "err", err)
+	c.discard(why)
+}

@@ -1,0 +1,259 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/leasehold/leasehold/protocol/dhcpv6"
+	"github.com/leasehold/leasehold/protocol/leasequery"
+)
+
+// What bounds the accept loop and the end of the server.
+const (
+	minAcceptPause = 5 * time.Millisecond // after an accept error; doubles up to
+	maxAcceptPause = time.Second
+	closeGrace     = 2 * time.Second // for QueryTerminated to leave once draining has run out of time
+)
+
+// ErrRunning says that Run was called a second time.
+var ErrRunning = errors.New("bulk server is running already")
+
+// Server answers bulk leasequery over TCP (RFC 5460). Make one with New.
+type Server struct {
+	config  Config
+	begin   func(context.Context, leasequery.Request) (answer, error)
+	refuse  func(dst []byte, m dhcpv6.Message, s dhcpv6.Status, text string) ([]byte, error)
+	policy  *leasequery.Policy
+	log     *slog.Logger
+	metrics *Metrics
+
+	ready     chan struct{}
+	draining  chan struct{} // closed when the server begins to stop
+	admission *admission
+	buffers   sync.Pool // of *[]byte: send buffers
+	serving   sync.WaitGroup
+	ctx       context.Context // ends when no query may go on
+	kill      context.CancelFunc
+
+	mu       sync.Mutex
+	listener net.Listener
+	running  bool
+	drained  bool
+}
+
+// New makes a server that answers by engine the requestors that policy knows. It starts nothing. A nil logger discards; nil
+// metrics are counted for nobody.
+func New(config Config, engine *leasequery.Engine, policy *leasequery.Policy, log *slog.Logger, metrics *Metrics) *Server {
+	s := newServer(config, policy, log, metrics)
+	s.begin = func(ctx context.Context, r leasequery.Request) (answer, error) {
+		a, err := engine.Begin(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		return a, nil
+	}
+	s.refuse = engine.Refuse
+	return s
+}
+
+func newServer(config Config, policy *leasequery.Policy, log *slog.Logger, metrics *Metrics) *Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if metrics == nil {
+		metrics = NewMetrics(nil)
+	}
+	config = config.withDefaults()
+	s := &Server{
+		config: config, policy: policy, log: log, metrics: metrics,
+		ready:    make(chan struct{}),
+		draining: make(chan struct{}),
+		admission: &admission{
+			config:     config,
+			conns:      make(map[*conn]struct{}),
+			requestors: make(map[netip.Addr]*requestor),
+		},
+	}
+	s.ctx, s.kill = context.WithCancel(context.Background())
+	return s
+}
+
+// Ready is closed once Run accepts connections.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Run accepts connections of listener, which it closes, until ctx ends or Drain is called. It then lets running answers go on
+// for DrainTimeout, ends the others with QueryTerminated, and returns nil when every connection is closed. A listener that is
+// closed by somebody else is an error; other errors of accepting are counted and waited out.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	if err := s.start(listener); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, s.beginDrain)
+	defer stop()
+	err := s.accept(listener)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
+	defer cancel()
+	s.Drain(grace)
+	return err
+}
+
+func (s *Server) start(listener net.Listener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running {
+		return ErrRunning
+	}
+	s.running = true
+	s.listener = listener
+	if s.drained {
+		return closeListener(listener)
+	}
+	close(s.ready)
+	return nil
+}
+
+// Drain stops accepting, reads no further query and waits until every connection is closed. Running answers may go on until
+// ctx ends; then each ends with QueryTerminated (RFC 5460 5.5). It may be called more than once, and from anywhere.
+func (s *Server) Drain(ctx context.Context) {
+	s.beginDrain()
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		s.serving.Wait()
+	}()
+	select {
+	case <-idle:
+		return
+	case <-ctx.Done():
+	}
+	s.admission.each(func(c *conn) { c.end(endDrain, "the server is shutting down") })
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-idle:
+		return
+	case <-grace.C:
+	}
+	s.kill()
+	s.admission.each(func(c *conn) { reset(c.socket); c.close() })
+	<-idle
+}
+
+// beginDrain stops accepting and reading queries, once.
+func (s *Server) beginDrain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.drained {
+		return
+	}
+	s.drained = true
+	close(s.draining)
+	s.admission.close()
+	if s.listener != nil {
+		if err := closeListener(s.listener); err != nil {
+			s.log.Warn("bulk leasequery listener", "err", err)
+		}
+	}
+	s.admission.each((*conn).drain)
+}
+
+func closeListener(l net.Listener) error {
+	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close listener %v: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// accept admits connections until the server drains. Errors such as a lack of file descriptors pass: it pauses and goes on.
+func (s *Server) accept(listener net.Listener) error {
+	pause := time.Duration(0)
+	for {
+		socket, err := listener.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.admit(socket)
+			continue
+		case s.isDraining():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept bulk leasequery connections at %v: %w", listener.Addr(), err)
+		}
+		s.metrics.acceptErrors.Inc()
+		if pause == 0 {
+			s.log.Warn("accepting bulk leasequery connections; pausing", "err", err)
+		}
+		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-s.draining:
+			timer.Stop()
+		}
+	}
+}
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// admit serves an accepted socket, or closes it at once: strangers, and newcomers past a limit (RFC 5460 7.1).
+func (s *Server) admit(socket net.Conn) {
+	peer := peerOf(socket)
+	c, why := s.admitted(socket, peer)
+	if c == nil {
+		s.metrics.refused.WithLabelValues(why).Inc()
+		s.log.Debug("bulk leasequery connection refused", "requestor", peer.String(), "reason", why)
+		// The socket was never used: there is nothing to lose by a close that fails.
+		_ = socket.Close()
+		return
+	}
+	s.metrics.accepted.Inc()
+	go func() {
+		defer s.serving.Done()
+		defer s.admission.remove(c)
+		c.serve()
+	}()
+}
+
+func (s *Server) admitted(socket net.Conn, peer netip.AddrPort) (*conn, string) {
+	entry, ok := s.policy.Lookup(peer.Addr())
+	if !ok {
+		return nil, refusedStranger
+	}
+	if err := tune(socket, s.config.DataTimeout, s.config.SendBuffer); err != nil {
+		s.log.Debug("bulk leasequery connection not set up", "requestor", peer.String(), "err", err)
+		return nil, refusedSocket
+	}
+	return s.admission.admit(s, socket, peer, entry)
+}
+
+// peerOf is the requestor's address without zone, as policies know it; the zero AddrPort when the socket has none.
+func peerOf(socket net.Conn) netip.AddrPort {
+	tcp, ok := socket.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
+// buffer is an empty send buffer with room for one message more than SendBuffer.
+func (s *Server) buffer() *[]byte {
+	if b, ok := s.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, 0, s.config.SendBuffer+frameHeader+dhcpv6.MaxFrame)
+	return &b
+}
