@@ -1,0 +1,105 @@
+package kea
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// openAttempts bounds how often the files are opened again because Kea rotated them meanwhile.
+const openAttempts = 20
+
+// ErrRotating is wrapped when the files of a set kept changing while they were opened.
+var ErrRotating = errors.New("lease files keep being rotated")
+
+// openSet opens a lease file and what Kea's lease file cleanup (LFC) has set aside of it, in the order in which they are to be
+// read: the file with .completed, which supersedes the next two, or else those with .2 (compacted) and .1 (rotated); then the file
+// itself. LFC renames while this goes on, so the names are looked at again once the files are open, and the set is opened anew
+// if one of them means another file by then. An open file that has been renamed or removed is whole: Kea closes before it renames.
+func openSet(path string) ([]*os.File, error) {
+	names := [...]string{path + ".completed", path + ".2", path + ".1", path}
+	for range openAttempts {
+		files, err := openNames(names[:])
+		if err != nil {
+			return nil, err
+		}
+		same, err := sameFiles(names[:], files)
+		if err != nil {
+			return nil, errors.Join(err, closeFiles(files))
+		}
+		if !same {
+			if err := closeFiles(files); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		current := files[3]
+		if current == nil {
+			return nil, errors.Join(fmt.Errorf("open lease file %s: %w", path, fs.ErrNotExist), closeFiles(files))
+		}
+		if completed := files[0]; completed != nil {
+			return []*os.File{completed, current}, closeFiles(files[1:3])
+		}
+		return present(files), nil
+	}
+	return nil, fmt.Errorf("open lease file %s: %w", path, ErrRotating)
+}
+
+// openNames opens the files that exist; the others are nil.
+func openNames(names []string) ([]*os.File, error) {
+	files := make([]*os.File, len(names))
+	for i, name := range names {
+		f, err := os.Open(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(fmt.Errorf("open lease file: %w", err), closeFiles(files))
+		}
+		if err == nil {
+			files[i] = f
+		}
+	}
+	return files, nil
+}
+
+// sameFiles tells whether each name still means the file that was opened by it.
+func sameFiles(names []string, files []*os.File) (bool, error) {
+	for i, name := range names {
+		now, err := os.Stat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && files[i] == nil:
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("look at lease file again: %w", err)
+		case files[i] == nil:
+			return false, nil
+		}
+		then, err := files[i].Stat()
+		if err != nil {
+			return false, fmt.Errorf("look at open lease file: %w", err)
+		}
+		if !os.SameFile(now, then) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func present(files []*os.File) []*os.File {
+	var out []*os.File
+	for _, f := range files {
+		if f != nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func closeFiles(files []*os.File) error {
+	var errs []error
+	for _, f := range present(files) {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
