@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"google.golang.org/grpc"
+
+	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/fsm/binding"
+	"github.com/leasehold/leasehold/fsm/store"
+	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
+)
+
+// Node is what administration needs of the node: *cluster.Node.
+type Node interface {
+	ID() string
+	Name() string
+	ClusterID() string
+	Term() uint64
+	ServerDUID() []byte
+	Now() binding.Time
+	IsLeader() bool
+	Leader() (cluster.Member, bool)
+	Members() []cluster.Member
+	// Describe is what this node says of itself.
+	Describe(ctx context.Context, stateHash bool) (cluster.Description, error)
+	// Join, Remove and TransferLeadership are for the leader.
+	Join(ctx context.Context, r cluster.JoinRequest) (clusterID string, err error)
+	Remove(ctx context.Context, idOrName string) error
+	TransferLeadership(ctx context.Context, idOrName string) (cluster.Member, error)
+	// View is a view that has everything committed before the call; StaleView is what the node has.
+	View(ctx context.Context) (binding.View, error)
+	StaleView() *store.View
+}
+
+// Sources is what administration needs of the state machine: *fsm.FSM.
+type Sources interface {
+	// Sources is every source that has reported.
+	Sources() []fsm.SourceState
+}
+
+// Dialer makes connections to other nodes: *rpc.Pool.
+type Dialer interface {
+	// Conn is the connection to a node's gRPC address; it belongs to the dialer.
+	Conn(addr string) (*grpc.ClientConn, error)
+}
+
+// Service is the administration service of a node.
+type Service struct {
+	adminv1.UnimplementedAdminServer
+	node    Node
+	sources Sources
+	peers   cluster.Peers
+	dialer  Dialer
+	log     *slog.Logger
+}
+
+// New is the administration service. A nil logger discards.
+func New(node Node, sources Sources, peers cluster.Peers, dialer Dialer, log *slog.Logger) *Service {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{node: node, sources: sources, peers: peers, dialer: dialer, log: log}
+}
+
+// atLeader calls here if this node leads, else passes the call on to the leader, once.
+func atLeader[T any](ctx context.Context, s *Service, forwarded bool, here func() (T, error), there func(adminv1.AdminClient) (T, error)) (T, error) {
+	var none T
+	if s.node.IsLeader() {
+		return here()
+	}
+	leader, ok := s.node.Leader()
+	switch {
+	case forwarded:
+		return none, fmt.Errorf("call was passed on to a node that does not lead: %w", cluster.ErrNotLeader)
+	case !ok || leader.GRPCAddress == "" || leader.ID == s.node.ID():
+		return none, fmt.Errorf("find the leader: %w", cluster.ErrNoLeader)
+	}
+	conn, err := s.dialer.Conn(leader.GRPCAddress)
+	if err != nil {
+		return none, err
+	}
+	return there(adminv1.NewAdminClient(conn))
+}
+
+// Join admits a node.
+func (s *Service) Join(ctx context.Context, r *adminv1.JoinRequest) (*adminv1.JoinResponse, error) {
+	return atLeader(ctx, s, r.GetForwarded(), func() (*adminv1.JoinResponse, error) {
+		id, err := s.node.Join(ctx, cluster.JoinRequest{ID: r.GetId(), Name: r.GetName(), RaftAddress: r.GetRaftAddress(),
+			GRPCAddress: r.GetGrpcAddress(), Voter: r.GetVoter(), ClusterID: r.GetClusterId()})
+		if err != nil {
+			return nil, err
+		}
+		return &adminv1.JoinResponse{ClusterId: id}, nil
+	}, func(c adminv1.AdminClient) (*adminv1.JoinResponse, error) {
+		r.Forwarded = true
+		return c.Join(ctx, r)
+	})
+}
+
+// Leave takes this node itself out of the cluster.
+func (s *Service) Leave(ctx context.Context, _ *adminv1.LeaveRequest) (*adminv1.LeaveResponse, error) {
+	if s.node.IsLeader() && len(s.node.Members()) > 1 {
+		if _, err := s.node.TransferLeadership(ctx, ""); err != nil {
+			return nil, fmt.Errorf("hand over leadership before leaving: %w", err)
+		}
+	}
+	if _, err := s.Remove(ctx, &adminv1.RemoveRequest{Id: s.node.ID()}); err != nil {
+		return nil, err
+	}
+	return &adminv1.LeaveResponse{}, nil
+}
+
+// Remove takes a member out of the cluster.
+func (s *Service) Remove(ctx context.Context, r *adminv1.RemoveRequest) (*adminv1.RemoveResponse, error) {
+	return atLeader(ctx, s, r.GetForwarded(), func() (*adminv1.RemoveResponse, error) {
+		if err := s.node.Remove(ctx, r.GetId()); err != nil {
+			return nil, err
+		}
+		s.log.Info("member removed", "member", r.GetId())
+		return &adminv1.RemoveResponse{}, nil
+	}, func(c adminv1.AdminClient) (*adminv1.RemoveResponse, error) {
+		r.Forwarded = true
+		return c.Remove(ctx, r)
+	})
+}
+
+// TransferLeadership hands leadership to a voter.
+func (s *Service) TransferLeadership(ctx context.Context, r *adminv1.TransferLeadershipRequest) (*adminv1.TransferLeadershipResponse, error) {
+	return atLeader(ctx, s, r.GetForwarded(), func() (*adminv1.TransferLeadershipResponse, error) {
+		m, err := s.node.TransferLeadership(ctx, r.GetTo())
+		if err != nil {
+			return nil, err
+		}
+		return &adminv1.TransferLeadershipResponse{Leader: m.Name}, nil
+	}, func(c adminv1.AdminClient) (*adminv1.TransferLeadershipResponse, error) {
+		r.Forwarded = true
+		return c.TransferLeadership(ctx, r)
+	})
+}

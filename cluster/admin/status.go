@@ -1,0 +1,81 @@
+package admin
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/leasehold/leasehold/cluster"
+	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
+)
+
+// describeTimeout is how long a member may take to describe itself before it counts as unreachable; with a state hash, which is
+// a walk over everything, longer.
+const (
+	describeTimeout = 2 * time.Second
+	hashTimeout     = time.Minute
+)
+
+// Status is the state of every member, each asked at the same time.
+func (s *Service) Status(ctx context.Context, r *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
+	members := s.node.Members()
+	out := &adminv1.StatusResponse{ClusterId: s.node.ClusterID(), Term: s.node.Term(), ServerDuid: s.node.ServerDUID(),
+		ClockMs: int64(s.node.Now()), Nodes: make([]*adminv1.NodeStatus, len(members))}
+	timeout := describeTimeout
+	if r.GetStateHash() {
+		timeout = hashTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i, m := range members {
+		asking.Go(func() { out.Nodes[i] = s.describe(ctx, m, r.GetStateHash()) })
+		if m.Leader {
+			out.Leader = m.Name
+		}
+	}
+	asking.Wait()
+	for i, m := range members {
+		if m.ID == s.node.ID() {
+			out.StateHash = out.Nodes[i].GetStateHash()
+		}
+	}
+	return out, nil
+}
+
+// describe asks one member about itself.
+func (s *Service) describe(ctx context.Context, m cluster.Member, hash bool) *adminv1.NodeStatus {
+	n := &adminv1.NodeStatus{Id: m.ID, Name: m.Name, Voter: m.Voter, RaftAddress: m.RaftAddress, GrpcAddress: m.GRPCAddress, State: "unreachable"}
+	var d cluster.Description
+	var err error
+	switch {
+	case m.ID == s.node.ID():
+		d, err = s.node.Describe(ctx, hash)
+	case m.GRPCAddress == "":
+		n.Reasons = []string{"its gRPC address is not known"}
+		return n
+	default:
+		d, err = s.peers.Describe(ctx, m.GRPCAddress, hash)
+	}
+	if err != nil {
+		n.Reasons = []string{err.Error()}
+		return n
+	}
+	n.State, n.AppliedIndex, n.Bindings, n.Ready = d.State, d.AppliedIndex, d.Bindings, d.Ready
+	n.FreshMs = uint64(max(0, d.Fresh.Milliseconds()))
+	n.Version, n.StateHash, n.Reasons = d.Version, d.StateHash, d.Reasons
+	if n.Name == "" {
+		n.Name = d.Name
+	}
+	return n
+}
+
+// Members is the replicated membership.
+func (s *Service) Members(context.Context, *adminv1.MembersRequest) (*adminv1.MembersResponse, error) {
+	out := &adminv1.MembersResponse{}
+	for _, m := range s.node.Members() {
+		out.Members = append(out.Members, &adminv1.Member{Id: m.ID, Name: m.Name, RaftAddress: m.RaftAddress, GrpcAddress: m.GRPCAddress,
+			Voter: m.Voter, Leader: m.Leader, Gossip: m.Gossip})
+	}
+	return out, nil
+}

@@ -1,0 +1,44 @@
+package admin
+
+import (
+	"context"
+
+	"github.com/leasehold/leasehold/fsm/binding"
+	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
+)
+
+// Sources lists what has fed the cluster, as this node knows it.
+func (s *Service) Sources(context.Context, *adminv1.SourcesRequest) (*adminv1.SourcesResponse, error) {
+	out := &adminv1.SourcesResponse{}
+	for _, x := range s.sources.Sources() {
+		p := &adminv1.Source{Name: x.Name, Bindings: x.Bindings, LastResyncMs: int64(x.LastResync), Resyncing: x.Resyncing || x.Sweeping}
+		if n := len(x.Epochs); n > 0 {
+			p.Epoch, p.Sequence = x.Epochs[n-1].Epoch, x.Epochs[n-1].Applied
+		}
+		out.Sources = append(out.Sources, p)
+	}
+	return out, nil
+}
+
+// Links lists the link table, as this node knows it.
+func (s *Service) Links(context.Context, *adminv1.LinksRequest) (*adminv1.LinksResponse, error) {
+	view := s.node.StaleView()
+	defer view.Release()
+	links := view.Links()
+	out := &adminv1.LinksResponse{}
+	var client binding.Client
+	for id := range links.All() {
+		l := &adminv1.Link{Representative: links.Representative(id).String(), Labels: links.Labels(id)}
+		for _, p := range links.Prefixes(id) {
+			l.Prefixes = append(l.Prefixes, p.String())
+		}
+		for _, a := range links.Relays(id) {
+			l.Relays = append(l.Relays, a.String())
+		}
+		for c := view.Select(binding.Query{By: binding.ByLinkAddress, Links: []binding.LinkID{id}}); c.Next(&client); {
+			l.Clients++
+		}
+		out.Links = append(out.Links, l)
+	}
+	return out, nil
+}
