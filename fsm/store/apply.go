@@ -65,7 +65,7 @@ func (s *Store) upsert(src *source, b *binding.Binding) outcome {
 		preferred: b.Preferred, valid: b.Valid, stamp: b.Stamp, lt: clamp48(b.LastTransaction),
 		chain: b.Chain, name: b.LinkName, options: b.Options,
 	}
-	h := s.hash(b.DUID)
+	h := s.hash.of(b.DUID)
 	home := s.home(&e, b.DUID, h)
 	lh := place(home, h)
 	var p path

@@ -79,10 +79,10 @@ func (s *Store) add(lh uint64, duid []byte, e *entry) {
 // putIDs puts a chain's relay-ids and remote-ids into the indexes.
 func (s *Store) putIDs(lh uint64, chain []byte) {
 	for id := range binding.Chain(chain).RelayIDs {
-		s.relays.put(pairOf(s.hash(id), lh))
+		s.relays.put(pairOf(s.hash.of(id), lh))
 	}
 	for id := range binding.Chain(chain).RemoteIDs {
-		s.remotes.put(pairOf(s.hash(id), lh))
+		s.remotes.put(pairOf(s.hash.of(id), lh))
 	}
 }
 

@@ -35,11 +35,11 @@ func (v *View) Walk(q binding.Query) *Cursor {
 		c.address = addressOf(q.Key)
 		c.by(v.addresses, c.address.hash(v.hash))
 	case binding.ByClientID:
-		c.by(v.duids, v.hash(q.Value))
+		c.by(v.duids, v.hash.of(q.Value))
 	case binding.ByRelayID:
-		c.by(v.relays, v.hash(q.Value))
+		c.by(v.relays, v.hash.of(q.Value))
 	case binding.ByRemoteID:
-		c.by(v.remotes, v.hash(q.Value))
+		c.by(v.remotes, v.hash.of(q.Value))
 	case binding.ByLinkAddress:
 		if q.Links == nil {
 			c.query.Links = []binding.LinkID{}

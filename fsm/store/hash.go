@@ -8,12 +8,18 @@ import (
 )
 
 // hasher maps octets to the 32 bits that the indexes keep of them. Equal hashes of different things are resolved by looking
-// at the records, so any function will do; tests use one that collides.
-type hasher func([]byte) uint32
+// at the records, so any function will do; tests use one of few values.
+type hasher struct {
+	values uint32 // how many different values there are; 0 is all
+}
 
-func xxhash32(b []byte) uint32 {
-	h := xxhash.Sum64(b)
-	return uint32(h ^ h>>32)
+func (h hasher) of(b []byte) uint32 {
+	x := xxhash.Sum64(b)
+	sum := uint32(x ^ x>>32)
+	if h.values > 0 {
+		return sum % h.values
+	}
+	return sum
 }
 
 // address is a binding's key in the form in which records hold it: the octets, the length, and which name space it is in.
@@ -35,7 +41,7 @@ func (a *address) hash(h hasher) uint32 {
 	if a.delegated {
 		b[17] = 1
 	}
-	return h(b[:])
+	return h.of(b[:])
 }
 
 // place is a client's position in the tree: link above, hash of its DUID below.

@@ -83,7 +83,7 @@ func (s *Store) follow(duid []byte, e *entry) {
 	if !e.anchors() {
 		return
 	}
-	h := s.hash(duid)
+	h := s.hash.of(duid)
 	var moves []move
 	s.eachRecord(duid, h, func(p *path) bool {
 		r := p.record()

@@ -14,20 +14,20 @@ func (d *idHashes) gather(h hasher, chain []byte, stays bool) {
 		return
 	}
 	for id := range binding.Chain(chain).RelayIDs {
-		d.relays = append(d.relays, h(id))
+		d.relays = append(d.relays, h.of(id))
 	}
 	for id := range binding.Chain(chain).RemoteIDs {
-		d.remotes = append(d.remotes, h(id))
+		d.remotes = append(d.remotes, h.of(id))
 	}
 }
 
 // strike removes the hashes of the chain's ids: they stay.
 func (d *idHashes) strike(h hasher, chain []byte) {
 	for id := range binding.Chain(chain).RelayIDs {
-		d.relays = without(d.relays, h(id))
+		d.relays = without(d.relays, h.of(id))
 	}
 	for id := range binding.Chain(chain).RemoteIDs {
-		d.remotes = without(d.remotes, h(id))
+		d.remotes = without(d.remotes, h.of(id))
 	}
 }
 

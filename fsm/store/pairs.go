@@ -194,19 +194,14 @@ func (t *pairTree) insertAt(p *pairPath, k pair) {
 		l.insert(p.i, k)
 		return
 	}
-	right := t.epochs.newLeaf()
-	mid := pairLeafSize / 2
-	if p.i == l.n {
-		mid = pairLeafSize - pairLeafSize/16
+	d := p.depth - 1
+	if p.i == l.n && p.at[d] == p.nodes[d].n-1 { // pairs that come in order leave full leaves
+		right := t.epochs.newLeaf()
+		right.n, right.p[0] = 1, k
+		t.insertChild(p, d, k, nil, right)
+		return
 	}
-	right.n = copy(right.p[:], l.p[mid:l.n])
-	l.n = mid
-	if p.i <= mid {
-		l.insert(p.i, k)
-	} else {
-		right.insert(p.i-mid, k)
-	}
-	t.insertChild(p, p.depth-1, right.p[0], nil, right)
+	t.spread(p, k)
 }
 
 func (l *pairLeaf) insert(i int, k pair) {

@@ -1,5 +1,56 @@
 package store
 
+// window is how many neighbouring leaves, or pages, share what is too much for one of them before one more is made. With
+// three, leaves that fill up in random order are about 85 % full, instead of 69 % when each is split by itself.
+const window = 3
+
+// spread divides the pairs of the full leaf at p, one more pair, and those of its neighbours evenly over these leaves, and over
+// one more if they are all but full. The path is owned; it is no longer valid.
+func (t *pairTree) spread(p *pairPath, k pair) {
+	d := p.depth - 1
+	n := p.nodes[d]
+	from := max(0, min(p.at[d]-1, n.n-window))
+	to := min(from+window, n.n)
+	var all [window*pairLeafSize + 1]pair
+	total := 0
+	for i := from; i < to; i++ {
+		l := n.leaves[i]
+		if i != p.at[d] {
+			total += copy(all[total:], l.p[:l.n])
+			continue
+		}
+		total += copy(all[total:], l.p[:p.i])
+		all[total] = k
+		total++
+		total += copy(all[total:], l.p[p.i:l.n])
+	}
+	leaves := to - from
+	more := total > leaves*(pairLeafSize-pairLeafSize/16)
+	if more {
+		leaves++
+	}
+	rest := all[:total]
+	for i := from; i < to; i++ {
+		l := n.leaves[i]
+		if t.epochs.shared(l.epoch) {
+			t.epochs.dropLeaf(l)
+			l = t.epochs.newLeaf()
+			n.leaves[i] = l
+		}
+		if i > from {
+			n.keys[i] = rest[0]
+		}
+		l.n = copy(l.p[:len(rest)/(leaves-(i-from))], rest)
+		rest = rest[l.n:]
+	}
+	if more {
+		l := t.epochs.newLeaf()
+		l.n = copy(l.p[:], rest)
+		p.at[d] = to - 1
+		t.insertChild(p, d, l.p[0], nil, l)
+	}
+}
+
 // insertChild puts a child behind the one that p passes at depth d. p is no longer valid.
 func (t *pairTree) insertChild(p *pairPath, d int, bound pair, kid *pairInner, leaf *pairLeaf) {
 	n, i := p.nodes[d], p.at[d]+1

@@ -35,7 +35,7 @@ type restorer struct {
 
 // Restore reads a snapshot that View.WriteTo wrote into a new store. It verifies the form of everything, not a checksum,
 // which is the envelope's. Errors about the content wrap ErrSnapshot.
-func Restore(r io.Reader) (*Store, error) { return restore(r, xxhash32) }
+func Restore(r io.Reader) (*Store, error) { return restore(r, hasher{}) }
 
 func restore(r io.Reader, h hasher) (*Store, error) {
 	x := &restorer{s: newStore(h), r: bufio.NewReaderSize(r, 1<<18)}
@@ -149,7 +149,7 @@ func (x *restorer) record() (bool, error) {
 	if err := rec.validate(len(x.s.sources)); err != nil {
 		return false, err
 	}
-	if want := x.s.hash(rec.duid()); uint32(lh) != want || placeLink(lh) == 0 {
+	if want := x.s.hash.of(rec.duid()); uint32(lh) != want || placeLink(lh) == 0 {
 		return false, fmt.Errorf("%w: place %x of duid %s", ErrSnapshot, lh, binding.FormatDUID(rec.duid()))
 	}
 	if err := x.inOrder(lh, rec); err != nil {
@@ -199,10 +199,10 @@ func (x *restorer) index(lh uint64, rec record) {
 		}
 		last = p[2]
 		for id := range binding.Chain(e.chain).RelayIDs {
-			x.relays = append(x.relays, pairOf(s.hash(id), lh))
+			x.relays = append(x.relays, pairOf(s.hash.of(id), lh))
 		}
 		for id := range binding.Chain(e.chain).RemoteIDs {
-			x.remotes = append(x.remotes, pairOf(s.hash(id), lh))
+			x.remotes = append(x.remotes, pairOf(s.hash.of(id), lh))
 		}
 	}
 }

@@ -10,42 +10,82 @@ func (it *item) need() int { return len(it.rec) + slotSize }
 
 const pageRoom = pageSize - pageHeader
 
-// spread divides the page at p, together with one more record, or with that record instead of the one at p, over several.
+// spread divides the page at p, together with one more record, or with that record instead of the one at p, and with its
+// neighbours, evenly over these pages, and over one more if they are all but full.
 func (t *tree) spread(p *path, add item, replace bool) {
-	old, d := p.page, p.depth-1
+	d := p.depth - 1
+	n := p.nodes[d]
+	from, to := p.at[d], p.at[d]+1
+	appending := !replace && p.i == p.page.count() && t.last(p)
+	if !appending && fits(len(add.rec)) {
+		from = max(0, min(p.at[d]-1, n.n-window))
+		to = min(from+window, n.n)
+	}
 	items := t.items[:0]
-	for i := range old.count() {
-		if i == p.i {
-			items = append(items, add)
-			if replace {
-				continue
-			}
+	old := t.old[:0]
+	total := 0
+	for i := from; i < to; i++ {
+		pg := n.pages[i]
+		old = append(old, pg)
+		at := -1
+		if i == p.at[d] {
+			at = p.i
 		}
-		items = append(items, item{old.place(i), old.record(i)})
+		items = pg.appendItems(items, at, add, replace)
 	}
-	if p.i == old.count() {
-		items = append(items, add)
+	for i := range items {
+		total += items[i].need()
 	}
-	appending := !replace && p.i == old.count() && t.last(p)
-	t.items = items
+	t.items, t.old = items, old
 
-	first := true
+	pages := max(1, (total+fillPage-1)/fillPage)
+	for range to - from - 1 {
+		n.remove(from + 1)
+	}
+	p.at[d] = from
 	var left page
 	for len(items) > 0 {
-		n := cut(items, appending)
-		pg := t.pageOf(items[:n])
-		items = items[n:]
-		if first {
-			p.nodes[d].pages[p.at[d]] = pg
+		target := fillPage // records that come in order leave full pages
+		if !appending {
+			target = total / pages
+			pages = max(1, pages-1)
+		}
+		k := cut(items, target)
+		for i := range k {
+			total -= items[i].need()
+		}
+		pg := t.pageOf(items[:k])
+		items = items[k:]
+		if left == nil {
+			n.pages[from] = pg
 			t.refresh(p, pg)
-			first = false
 		} else {
 			t.addPage(pg, left)
 		}
 		left = pg
 	}
+	for _, pg := range old {
+		t.epochs.dropPage(pg)
+	}
 	clear(t.items)
-	t.epochs.dropPage(old)
+	clear(t.old)
+}
+
+// appendItems appends the page's records, with add before the at-th or, to replace it, in its place.
+func (p page) appendItems(items []item, at int, add item, replace bool) []item {
+	for i := range p.count() {
+		if i == at {
+			items = append(items, add)
+			if replace {
+				continue
+			}
+		}
+		items = append(items, item{p.place(i), p.record(i)})
+	}
+	if at == p.count() {
+		items = append(items, add)
+	}
+	return items
 }
 
 // last tells whether p's page is the tree's last.
@@ -58,30 +98,19 @@ func (t *tree) last(p *path) bool {
 	return true
 }
 
-// cut is how many of the items the next page takes: all if they fit, else about half of those before the next that needs a
-// page of its own. When records come in order, the page is left full.
-func cut(items []item, appending bool) int {
-	if !fits(len(items[0].rec)) {
-		return 1
-	}
-	run, total := 0, 0
-	for run < len(items) && fits(len(items[run].rec)) {
-		total += items[run].need()
-		run++
-	}
-	if total <= pageRoom {
-		return run
-	}
-	limit := total / 2
-	if appending {
-		limit = pageRoom - pageRoom/16
-	}
+// cut is how many of the items the next page takes: as many as come closest to target octets and have room, but one that
+// needs a page of its own stands alone.
+func cut(items []item, target int) int {
 	n, size := 0, 0
-	for n < run && (n == 0 || size+items[n].need() <= limit) {
-		size += items[n].need()
+	for n < len(items) && fits(len(items[n].rec)) {
+		need := items[n].need()
+		if n > 0 && (size+need > pageRoom || size+need/2 > max(target, 1)) {
+			break
+		}
+		size += need
 		n++
 	}
-	return n
+	return max(n, 1)
 }
 
 // pageOf is a new page with the items.

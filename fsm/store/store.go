@@ -57,7 +57,7 @@ type sums struct {
 const defaultHistory = 600 * time.Second
 
 // New is an empty store.
-func New() *Store { return newStore(xxhash32) }
+func New() *Store { return newStore(hasher{}) }
 
 func newStore(h hasher) *Store {
 	s := &Store{hash: h, epochs: newEpochs(), links: link.New(), byName: map[string]*source{}, census: newCensus()}

@@ -10,7 +10,8 @@ type tree struct {
 	history binding.Time
 	epochs  *epochs
 	scratch []byte // as large as the largest page
-	items   []item
+	items   []item // of spread
+	old     []page // of spread
 }
 
 const largestPage = 1<<16 - 1
