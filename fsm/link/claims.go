@@ -4,29 +4,24 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/gaissmai/bart"
-
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
-// claims tells which link has a prefix. Where several have it, the one with the lowest canonical prefix set wins; the trie holds
-// the winners alone. Tries are never changed in place: a snapshot keeps the one that it saw.
+// claims tells which link has a prefix. Where several have it, the one with the lowest canonical prefix set wins; the map of
+// winners alone is what readers see.
 type claims struct {
-	in        **bart.Table[binding.LinkID]      // where the trie of winners is
+	winners   *prefixMap[binding.LinkID]
 	contested map[netip.Prefix][]binding.LinkID // every claimant of a prefix that has several, winner first
 }
 
-func newClaims(in **bart.Table[binding.LinkID]) claims {
-	*in = new(bart.Table[binding.LinkID])
-	return claims{in: in, contested: map[netip.Prefix][]binding.LinkID{}}
+func newClaims(winners *prefixMap[binding.LinkID]) claims {
+	*winners = newPrefixMap[binding.LinkID]()
+	return claims{winners: winners, contested: map[netip.Prefix][]binding.LinkID{}}
 }
-
-func (c *claims) trie() *bart.Table[binding.LinkID] { return *c.in }
 
 // claim records that the link has p, and tells whether it is now p's winner.
 func (t *Table) claim(c *claims, p netip.Prefix, id binding.LinkID) bool {
-	winner, taken := c.trie().Get(p)
-	if taken {
+	if winner, taken := c.winners.get(keyOf(p)); taken {
 		all := c.contested[p]
 		if len(all) == 0 {
 			all = []binding.LinkID{winner}
@@ -37,28 +32,24 @@ func (t *Table) claim(c *claims, p netip.Prefix, id binding.LinkID) bool {
 			return false
 		}
 	}
-	*c.in = c.trie().InsertPersist(p, id)
+	c.winners.set(keyOf(p), id, t.epoch)
 	return true
 }
 
 // yield records that the link no longer has p, and tells whether it was p's winner.
 func (t *Table) yield(c *claims, p netip.Prefix, id binding.LinkID) bool {
-	winner, _ := c.trie().Get(p)
 	all := c.contested[p]
 	if len(all) == 0 {
-		*c.in = c.trie().DeletePersist(p)
+		c.winners.remove(keyOf(p), t.epoch)
 		return true
 	}
+	won := all[0] == id
 	all = slices.DeleteFunc(all, func(x binding.LinkID) bool { return x == id })
-	next := all[0]
-	if len(all) > 1 {
-		c.contested[p] = all
-	} else {
+	if c.contested[p] = all; len(all) == 1 {
 		delete(c.contested, p)
 	}
-	if winner != id {
-		return false
+	if won {
+		c.winners.set(keyOf(p), all[0], t.epoch)
 	}
-	*c.in = c.trie().InsertPersist(p, next)
-	return true
+	return won
 }

@@ -75,14 +75,14 @@ func (t *Table) list(e *Effect, id binding.LinkID, was, now []netip.Addr) {
 	for _, a := range was {
 		if _, still := slices.BinarySearchFunc(now, a, netip.Addr.Compare); !still {
 			e.Relays = append(e.Relays, a)
-			listing, _ := t.links.relays.Get(hostPrefix(a))
+			listing, _ := t.links.relays.get(addrKey(a, 128))
 			t.setListing(a, slices.DeleteFunc(slices.Clone(listing), func(x binding.LinkID) bool { return x == id }))
 		}
 	}
 	for _, a := range now {
 		if _, known := slices.BinarySearchFunc(was, a, netip.Addr.Compare); !known {
 			e.Relays = append(e.Relays, a)
-			listing, _ := t.links.relays.Get(hostPrefix(a))
+			listing, _ := t.links.relays.get(addrKey(a, 128))
 			at, _ := slices.BinarySearch(listing, id)
 			t.setListing(a, slices.Insert(slices.Clone(listing), at, id))
 		}
@@ -91,8 +91,8 @@ func (t *Table) list(e *Effect, id binding.LinkID, was, now []netip.Addr) {
 
 func (t *Table) setListing(a netip.Addr, listing relayLinks) {
 	if len(listing) == 0 {
-		t.links.relays = t.links.relays.DeletePersist(hostPrefix(a))
+		t.links.relays.remove(addrKey(a, 128), t.epoch)
 		return
 	}
-	t.links.relays = t.links.relays.InsertPersist(hostPrefix(a), listing)
+	t.links.relays.set(addrKey(a, 128), listing, t.epoch)
 }

@@ -46,7 +46,7 @@ func (t *Table) Home(f Facts) binding.LinkID {
 	} else {
 		made = prefix64(f.Prefix.Addr())
 	}
-	if id, ok := t.links.configured.LookupPrefix(f.Prefix); ok {
+	if _, id, ok := t.links.configured.longest(keyOf(f.Prefix)); ok {
 		return id
 	}
 	return t.madeUp(made)
@@ -54,10 +54,10 @@ func (t *Table) Home(f Facts) binding.LinkID {
 
 // linkOfRelay is the link that a relay's link-address stands for, for a binding of the given prefix.
 func (t *Table) linkOfRelay(a netip.Addr, p netip.Prefix) binding.LinkID {
-	if id, ok := t.links.configured.Lookup(a); ok {
+	if _, id, ok := t.links.configured.longest(addrKey(a, 128)); ok {
 		return id
 	}
-	listing, _ := t.links.relays.Get(hostPrefix(a))
+	listing, _ := t.links.relays.get(addrKey(a, 128))
 	if len(listing) == 0 {
 		return t.madeUp(prefix64(a))
 	}
@@ -86,7 +86,7 @@ func (t *Table) madeUp(p netip.Prefix) binding.LinkID {
 // single is the link whose only prefix is p.
 func (t *Table) single(p netip.Prefix) (binding.LinkID, bool) {
 	for _, x := range []*claims{&t.others, &t.configured} {
-		if id, ok := x.trie().Get(p); ok {
+		if id, ok := x.winners.get(keyOf(p)); ok {
 			if t.links.isSingle(id) {
 				return id, true
 			}
@@ -103,5 +103,3 @@ func (t *Table) single(p netip.Prefix) (binding.LinkID, bool) {
 func prefix64(a netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(a, 64).Masked()
 }
-
-func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

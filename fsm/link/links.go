@@ -5,18 +5,16 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/gaissmai/bart"
-
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
 // Links is the table of links at one moment. It never changes and may be read from any goroutine.
 type Links struct {
-	chunks     []*chunk                    // what is known of each link, by number
-	n          int                         // links in use
-	configured *bart.Table[binding.LinkID] // by prefix: the configured link that holds it
-	others     *bart.Table[binding.LinkID] // by prefix: the link that holds it, among those that no source defines
-	relays     *bart.Table[relayLinks]     // by relay address: the configured links that list it
+	chunks     []*chunk                  // what is known of each link, by number
+	n          int                       // links in use
+	configured prefixMap[binding.LinkID] // by prefix: the configured link that holds it
+	others     prefixMap[binding.LinkID] // by prefix: the link that holds it, among those that no source defines
+	relays     prefixMap[relayLinks]     // by relay address: the configured links that list it
 }
 
 // relayLinks is the links that list one relay address, sorted. It is never changed in place.
@@ -124,7 +122,7 @@ func (l *Links) Select(dst []binding.LinkID, a netip.Addr) []binding.LinkID {
 		return dst
 	}
 	from := len(dst)
-	if listing, ok := l.relays.Get(hostPrefix(a)); ok {
+	if listing, ok := l.relays.get(addrKey(a, 128)); ok {
 		dst = append(dst, listing...)
 	}
 	if id, ok := l.Holding(a); ok {
@@ -138,10 +136,8 @@ func (l *Links) Select(dst []binding.LinkID, a netip.Addr) []binding.LinkID {
 // Holding is the link that holds the address: the configured link with the longest prefix, else, among the others, the one with
 // the longest. Where two have the same prefix it is the one with the lower canonical prefix set.
 func (l *Links) Holding(a netip.Addr) (binding.LinkID, bool) {
-	if id, ok := l.configured.Lookup(a); ok {
-		return id, true
-	}
-	return l.others.Lookup(a)
+	_, id, ok := l.holder(a)
+	return id, ok
 }
 
 // Prefixes is the link's prefixes, sorted by address and length; nil for an unknown link. The caller must not change them.
@@ -204,19 +200,17 @@ func (l *Links) Representative(id binding.LinkID) netip.Addr {
 	if !r.used() {
 		return netip.Addr{}
 	}
+	var lowest netip.Addr
 	for p := range r.prefixes {
-		for a := p.Addr(); p.Contains(a); {
-			q, holder := l.holder(a)
-			if holder == id {
-				return a
-			}
-			if q.Bits() <= p.Bits() {
-				break // another link has all of p
-			}
-			if a = after(q); !a.IsValid() {
-				break
-			}
+		if lowest.IsValid() && lowest.Compare(p.Addr()) <= 0 {
+			break
 		}
+		if a := l.lowest(id, p); a.IsValid() && (!lowest.IsValid() || a.Less(lowest)) {
+			lowest = a
+		}
+	}
+	if lowest.IsValid() {
+		return lowest
 	}
 	if r.set != nil && len(r.set.relays) > 0 {
 		return r.set.relays[0]
@@ -224,13 +218,28 @@ func (l *Links) Representative(id binding.LinkID) netip.Addr {
 	return r.prefix.Addr()
 }
 
-// holder is the link that holds the address, with the prefix by which it does.
-func (l *Links) holder(a netip.Addr) (netip.Prefix, binding.LinkID) {
-	if p, id, ok := l.configured.LookupPrefixLPM(hostPrefix(a)); ok {
-		return p, id
+// lowest is the lowest address that p, a prefix of the link, makes the link hold; the zero Addr for none.
+func (l *Links) lowest(id binding.LinkID, p netip.Prefix) netip.Addr {
+	for a := p.Addr(); p.Contains(a); {
+		q, holder, _ := l.holder(a)
+		switch {
+		case holder == id:
+			return a
+		case int(q.bits) <= p.Bits():
+			return netip.Addr{} // another link has all of p
+		}
+		a = after(q.prefix())
 	}
-	p, id, _ := l.others.LookupPrefixLPM(hostPrefix(a))
-	return p, id
+	return netip.Addr{}
+}
+
+// holder is the link that holds the address, with the prefix by which it does.
+func (l *Links) holder(a netip.Addr) (prefixKey, binding.LinkID, bool) {
+	k := addrKey(a, 128)
+	if p, id, ok := l.configured.longest(k); ok {
+		return p, id, true
+	}
+	return l.others.longest(k)
 }
 
 // after is the address behind the last one of p; the zero Addr when there is none.

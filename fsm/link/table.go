@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/gaissmai/bart"
-
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
@@ -38,7 +36,7 @@ func New() *Table {
 	t.numbers.mark(0) // there is no link 0
 	t.configured = newClaims(&t.links.configured)
 	t.others = newClaims(&t.links.others)
-	t.links.relays = new(bart.Table[relayLinks])
+	t.links.relays = newPrefixMap[relayLinks]()
 	return t
 }
 
