@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.uber.org/goleak"
 )
 
 // voterDir tells the test binary, in the environment, to cast votes in a directory until it is killed.
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(voterDir); dir != "" {
 		castVotes(dir)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // castVotes votes as Raft does, in ever newer terms, and prints each vote that is stored.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type Cluster struct {
 	options Options
 	faults  faults
 	logger  *slog.Logger
+	dir     string // made before stop is registered, so removed after it
 
 	mu      sync.Mutex
 	members []*Member
@@ -60,7 +62,7 @@ func Start(tb testing.TB, o Options) *Cluster {
 	if os.Getenv("CLUSTERTEST_LOG") != "" {
 		level = slog.LevelDebug
 	}
-	c := &Cluster{tb: tb, options: o, logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
+	c := &Cluster{tb: tb, options: o, dir: tb.TempDir(), logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
 	c.faults.cuts = map[[2]int]bool{}
 	tb.Cleanup(c.stop)
 	for range o.Voters {
@@ -77,7 +79,7 @@ func (c *Cluster) Add(change func(*cluster.Config)) *Member {
 		c.tb.Fatalf("listen: %v", err)
 	}
 	c.mu.Lock()
-	m := &Member{Index: len(c.members), Dir: c.tb.TempDir(), cluster: c, port: p, change: change}
+	m := &Member{Index: len(c.members), Dir: filepath.Join(c.dir, fmt.Sprintf("node-%d", len(c.members))), cluster: c, port: p, change: change}
 	m.grpc = fmt.Sprintf("node-%d.test:1", m.Index)
 	if c.options.GRPC != nil {
 		m.grpc = c.options.GRPC(m.Index)
@@ -154,7 +156,8 @@ func Until(tb testing.TB, what string, condition func() bool) {
 	}
 }
 
-// Leader waits until one running node leads and takes proposals and every running member of a group that can reach it knows it.
+// Leader waits until a running node, one of those given if there are any, leads and takes proposals. If two believe that they
+// do, it is the one of the newer term.
 func (c *Cluster) Leader(among ...*Member) *Member {
 	c.tb.Helper()
 	if len(among) == 0 {

@@ -129,6 +129,9 @@ func (m *Member) TryStart() error {
 		m.err = err
 		m.mu.Unlock()
 	}()
+	if deps.Discovery == nil {
+		return nil
+	}
 	m.cluster.Until(fmt.Sprintf("node %d gossips", m.Index), func() bool {
 		m.address = gossip.Addr()
 		return m.address != "" || m.running.Load() == nil
@@ -188,6 +191,20 @@ func (m *Member) Restart() {
 	m.Kill()
 	m.Start()
 }
+
+// Move gives a stopped node another Raft port.
+func (m *Member) Move() {
+	m.cluster.tb.Helper()
+	p, err := newPort()
+	if err != nil {
+		m.cluster.tb.Fatalf("listen: %v", err)
+	}
+	m.port.close()
+	m.port = p
+}
+
+// RaftAddress is the address of the node's Raft port.
+func (m *Member) RaftAddress() string { return m.port.ln.Addr().String() }
 
 // Wipe empties the data directory of a stopped node.
 func (m *Member) Wipe() {
