@@ -1,0 +1,171 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	gometrics "github.com/hashicorp/go-metrics"
+	gometricsprometheus "github.com/hashicorp/go-metrics/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/cluster/admin"
+	"github.com/leasehold/leasehold/cluster/health"
+	"github.com/leasehold/leasehold/cluster/ingest"
+	"github.com/leasehold/leasehold/cluster/membership"
+	"github.com/leasehold/leasehold/cluster/rpc"
+	"github.com/leasehold/leasehold/cmd/leasehold/config"
+	"github.com/leasehold/leasehold/fsm"
+	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
+	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
+	peerv1 "github.com/leasehold/leasehold/proto/peer/v1"
+	"github.com/leasehold/leasehold/protocol/bulk"
+	"github.com/leasehold/leasehold/protocol/leasequery"
+)
+
+// process is everything that a node's process is made of.
+type process struct {
+	cfg       config.Config
+	log       *slog.Logger
+	listeners listeners
+	pool      *rpc.Pool
+	node      *cluster.Node
+	rpc       *rpc.Server
+	ingest    *ingest.Service
+	bulk      *bulk.Server
+	health    *health.Server
+	draining  atomic.Bool
+}
+
+// listeners are the sockets of a node.
+type listeners struct {
+	raft, grpc, http, leasequery net.Listener
+}
+
+// listen opens every socket, so that a port that is taken is told before anything runs.
+func listen(cfg config.Config) (l listeners, err error) {
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	for _, s := range []struct {
+		name, addr string
+		to         *net.Listener
+	}{
+		{"raft", cfg.Raft.Listen, &l.raft}, {"grpc", cfg.GRPC.Listen, &l.grpc}, {"http", cfg.HTTP.Listen, &l.http},
+		{"leasequery", cfg.Leasequery.Listen.String(), &l.leasequery},
+	} {
+		if *s.to, err = net.Listen("tcp", s.addr); err != nil {
+			return l, fmt.Errorf("listen for %s: %w", s.name, err)
+		}
+	}
+	return l, nil
+}
+
+func (l *listeners) close() {
+	for _, x := range []net.Listener{l.raft, l.grpc, l.http, l.leasequery} {
+		if x != nil {
+			x.Close()
+		}
+	}
+}
+
+// assemble builds a node's process and opens its sockets. It starts nothing.
+func assemble(cfg config.Config, version string, log *slog.Logger) (_ *process, err error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := collectRaftMetrics(registry); err != nil {
+		return nil, err
+	}
+	policy, err := requestorPolicy(cfg)
+	if err != nil {
+		return nil, err
+	}
+	n := &process{cfg: cfg, log: log, pool: rpc.NewPool()}
+	if n.listeners, err = listen(cfg); err != nil {
+		return nil, errors.Join(err, n.pool.Close())
+	}
+	defer func() {
+		if err != nil {
+			n.listeners.close()
+			err = errors.Join(err, n.pool.Close())
+		}
+	}()
+	machine, err := n.assembleNode(version)
+	if err != nil {
+		return nil, err
+	}
+	n.assembleServices(machine, registry, policy)
+	return n, nil
+}
+
+// assembleNode builds the state machine and the node around it.
+func (n *process) assembleNode(version string) (*fsm.FSM, error) {
+	clock := cluster.NewClock()
+	machine := fsm.New(fsm.Config{Logger: n.log.With("part", "fsm"), Applied: clock.Applied, Halt: func(err error) {
+		// To skip an entry would be to diverge: nothing may run after this.
+		n.log.Error("an entry of the log cannot be applied; the node stops. If others go on, empty data_dir so that it joins anew", "err", err)
+		os.Exit(1)
+	}})
+	c := nodeConfig(n.cfg, version)
+	c.RaftAddress = orElse(n.cfg.Raft.Advertise, n.listeners.raft.Addr().String())
+	c.GRPCAddress = orElse(n.cfg.GRPC.Advertise, n.listeners.grpc.Addr().String())
+	deps := cluster.Deps{Logger: n.log.With("part", "cluster"), Clock: clock, Listener: n.listeners.raft, Peers: rpc.NewPeers(n.pool)}
+	if len(n.cfg.Cluster.Join) > 0 || n.cfg.Cluster.BootstrapExpect != 1 {
+		gossip, err := membership.New(membership.Config{
+			Cluster: n.cfg.Cluster.Name, Bind: n.cfg.Gossip.Listen, Advertise: n.cfg.Gossip.Advertise, Join: n.cfg.Cluster.Join,
+			PeersFile: filepath.Join(n.cfg.DataDir, cluster.PeersFile), Logger: n.log.With("part", "gossip"),
+		})
+		if err != nil {
+			return nil, err
+		}
+		deps.Discovery = gossip
+	}
+	node, err := cluster.Open(c, machine, deps)
+	if err != nil {
+		return nil, err
+	}
+	n.node = node
+	return machine, nil
+}
+
+// assembleServices builds what others talk to.
+func (n *process) assembleServices(machine *fsm.FSM, registry *prometheus.Registry, policy *leasequery.Policy) {
+	n.rpc = rpc.NewServer(n.log.With("part", "grpc"))
+	n.ingest = ingest.New(n.node, machine, n.pool, n.log.With("part", "ingest"), ingest.NewMetrics(registry))
+	ingestv1.RegisterIngestServer(n.rpc, n.ingest)
+	adminv1.RegisterAdminServer(n.rpc, admin.New(n.node, machine, rpc.NewPeers(n.pool), n.pool, n.log.With("part", "admin")))
+	peerv1.RegisterPeerServer(n.rpc, rpc.NewPeerService(n.node))
+	engine := leasequery.New(engineConfig(n.cfg, leasequery.NewMetrics(registry)), n.node)
+	n.bulk = bulk.New(bulkConfig(n.cfg), engine, policy, n.log.With("part", "bulk"), bulk.NewMetrics(registry))
+	registerNodeMetrics(registry, n.node, machine)
+	n.health = health.New(n.reasons, registry, n.log.With("part", "http"))
+}
+
+// collectRaftMetrics lets the metrics of Raft and gossip arrive in the registry. They go through a global of their library.
+func collectRaftMetrics(registry *prometheus.Registry) error {
+	sink, err := gometricsprometheus.NewPrometheusSinkFrom(gometricsprometheus.PrometheusOpts{Registerer: registry})
+	if err != nil {
+		return fmt.Errorf("collect raft's metrics: %w", err)
+	}
+	c := gometrics.DefaultConfig("leasehold")
+	c.EnableHostname, c.EnableRuntimeMetrics = false, false
+	if _, err := gometrics.NewGlobal(c, sink); err != nil {
+		return fmt.Errorf("collect raft's metrics: %w", err)
+	}
+	return nil
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
+)
+
+// devReadyTimeout is how long a cluster on this machine may take to be ready.
+const devReadyTimeout = time.Minute
+
+// devFlags holds the flags of the dev command.
+type devFlags struct {
+	dir   string
+	nodes int
+	kea   []string
+	shift bool
+	set   []string
+}
+
+func devCommand() *cobra.Command {
+	var f devFlags
+	c := &cobra.Command{
+		Use:   "dev --data-dir FOLDER",
+		Short: "Run a cluster on this machine, on loopback",
+		Long: "Run a cluster on this machine: each node a process of its own on loopback ports. When all nodes are ready and every lease\n" +
+			"file is committed, FOLDER/cluster.json says where everything listens. An interrupt stops the nodes that still run. A node\n" +
+			"that was killed stays down; `leasehold server --config FILE` with its file brings it back.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.dir, "data-dir", "", "folder for everything the cluster keeps")
+	fl.IntVar(&f.nodes, "nodes", 3, "how many nodes")
+	fl.StringArrayVar(&f.kea, "kea-leases", nil, "a Kea lease file to feed, as source dev")
+	fl.BoolVar(&f.shift, "shift-times", false, "feed the files as if their newest transaction were now")
+	fl.StringArrayVar(&f.set, "set", nil, "configuration key=value for every node")
+	_ = c.MarkFlagRequired("data-dir") // the flag was defined above
+	return c
+}
+
+func (f *devFlags) run(ctx context.Context, out io.Writer) (err error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	cluster, err := laptop.New(laptop.Config{Binary: binary, Dir: f.dir, Nodes: f.nodes, Set: f.set})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	ready, cancel := context.WithTimeoutCause(ctx, devReadyTimeout, fmt.Errorf("not ready within %v", devReadyTimeout))
+	defer cancel()
+	if err := cluster.Start(ready); err != nil {
+		return stopped(ctx, err)
+	}
+	if len(f.kea) > 0 {
+		job := keaJob{files: f.kea, once: true, shift: f.shift, source: "dev", cluster: cluster.GRPC(), out: out}
+		if err := job.run(ctx); err != nil {
+			return stopped(ctx, err)
+		}
+	}
+	if err := cluster.WriteFile(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d nodes are ready; %s/cluster.json says where they listen\n", len(cluster.Nodes), f.dir)
+	for _, n := range cluster.Nodes {
+		fmt.Fprintf(out, "  %s  pid %d  leasequery %s  grpc %s  http %s\n", n.Name, n.PID, n.LeasequeryTCP, n.GRPC, n.HTTP)
+	}
+	<-ctx.Done()
+	fmt.Fprintln(out, "stopping")
+	return nil
+}
+
+// stopped is no error when an interrupt was the reason.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
+)
+
+func statusCommand() *cobra.Command {
+	var call adminCall
+	var hash bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show the state of every node",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return call.do(cmd.Context(), func(ctx context.Context, admin adminv1.AdminClient) error {
+				r, err := admin.Status(ctx, &adminv1.StatusRequest{StateHash: hash})
+				if err != nil {
+					return err
+				}
+				if call.json {
+					return printJSON(cmd.OutOrStdout(), statusJSON(r))
+				}
+				return printStatus(cmd.OutOrStdout(), r)
+			})
+		},
+	}
+	call.flags(c)
+	c.Flags().BoolVar(&hash, "state-hash", false, "compute the hash of each node's whole state: equal where the states are")
+	return c
+}
+
+// statusObject is what `status --json` prints.
+type statusObject struct {
+	ClusterID  string       `json:"cluster_id"`
+	Leader     string       `json:"leader"`
+	Term       uint64       `json:"term"`
+	ServerDUID string       `json:"server_duid"`
+	Nodes      []nodeObject `json:"nodes"`
+}
+
+type nodeObject struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	State        string   `json:"state"`
+	Voter        bool     `json:"voter"`
+	AppliedIndex uint64   `json:"applied_index"`
+	FreshMS      uint64   `json:"fresh_ms"`
+	Bindings     uint64   `json:"bindings"`
+	Ready        bool     `json:"ready"`
+	Reasons      []string `json:"reasons,omitempty"`
+	Version      string   `json:"version,omitempty"`
+	RaftAddress  string   `json:"raft_address,omitempty"`
+	GRPCAddress  string   `json:"grpc_address,omitempty"`
+	StateHash    string   `json:"state_hash,omitempty"`
+}
+
+func statusJSON(r *adminv1.StatusResponse) statusObject {
+	o := statusObject{ClusterID: r.GetClusterId(), Leader: r.GetLeader(), Term: r.GetTerm(), ServerDUID: fmt.Sprintf("%x", r.GetServerDuid()),
+		Nodes: []nodeObject{}}
+	for _, n := range r.GetNodes() {
+		o.Nodes = append(o.Nodes, nodeObject{
+			ID: n.GetId(), Name: n.GetName(), State: n.GetState(), Voter: n.GetVoter(), AppliedIndex: n.GetAppliedIndex(),
+			FreshMS: n.GetFreshMs(), Bindings: n.GetBindings(), Ready: n.GetReady(), Reasons: n.GetReasons(), Version: n.GetVersion(),
+			RaftAddress: n.GetRaftAddress(), GRPCAddress: n.GetGrpcAddress(), StateHash: n.GetStateHash(),
+		})
+	}
+	return o
+}
+
+func printStatus(w io.Writer, r *adminv1.StatusResponse) error {
+	leader := r.GetLeader()
+	if leader == "" {
+		leader = "none"
+	}
+	fmt.Fprintf(w, "cluster %s  leader %s  term %d  server DUID %x\n\n", r.GetClusterId(), leader, r.GetTerm(), r.GetServerDuid())
+	rows := make([][]string, 0, len(r.GetNodes()))
+	for _, n := range r.GetNodes() {
+		ready := yesNo(n.GetReady())
+		if len(n.GetReasons()) > 0 {
+			ready += " (" + strings.Join(n.GetReasons(), "; ") + ")"
+		}
+		row := []string{n.GetName(), n.GetState(), yesNo(n.GetVoter()), fmt.Sprint(n.GetAppliedIndex()), fmt.Sprintf("%d ms", n.GetFreshMs()),
+			fmt.Sprint(n.GetBindings()), ready}
+		if n.GetStateHash() != "" {
+			row = append(row, n.GetStateHash()[:min(16, len(n.GetStateHash()))])
+		}
+		rows = append(rows, row)
+	}
+	return printTable(w, []string{"NODE", "STATE", "VOTER", "APPLIED", "FRESH", "BINDINGS", "READY"}, rows)
+}

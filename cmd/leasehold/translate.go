@@ -1,0 +1,110 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/cmd/leasehold/config"
+	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/protocol/bulk"
+	"github.com/leasehold/leasehold/protocol/dhcpv6"
+	"github.com/leasehold/leasehold/protocol/leasequery"
+)
+
+// nodeConfig is what the cluster package is told of the configuration.
+func nodeConfig(cfg config.Config, version string) cluster.Config {
+	c := cluster.DefaultConfig()
+	c.Name, c.DataDir, c.Version = cfg.Name, cfg.DataDir, version
+	c.ClusterName, c.BootstrapExpect, c.NonVoter = cfg.Cluster.Name, cfg.Cluster.BootstrapExpect, cfg.Cluster.NonVoter
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLease = cfg.Raft.HeartbeatTimeout, cfg.Raft.ElectionTimeout, cfg.Raft.LeaderLease
+	c.SnapshotThreshold, c.SnapshotBytes, c.TrailingLogs = cfg.Raft.SnapshotThreshold, cfg.Raft.SnapshotBytes, cfg.Raft.TrailingLogs
+	c.ReadHold, c.MaxStaleness = cfg.Read.Hold, cfg.Read.MaxStaleness
+	c.ClockMaxStep = cfg.Cluster.ClockMaxStep
+	c.ServerDUID, c.CatchUp = cfg.ServerDUIDBytes(), cfg.Active.CatchUp
+	return c
+}
+
+// bulkConfig is what bulk leasequery is told of the configuration.
+func bulkConfig(cfg config.Config) bulk.Config {
+	return bulk.Config{
+		MaxConnections: cfg.Bulk.MaxConnections, MaxConnectionsPerRequestor: cfg.Bulk.MaxConnectionsPerRequestor,
+		MaxQueriesPerConnection: cfg.Bulk.MaxQueriesPerConnection, MaxQueriesPerRequestor: cfg.Bulk.MaxQueriesPerRequestor,
+		IdleTimeout: cfg.Bulk.IdleTimeout, DataTimeout: cfg.Bulk.DataTimeout, MaxViewAge: cfg.Bulk.MaxViewAge, DrainTimeout: cfg.Drain.Timeout,
+	}
+}
+
+// engineConfig is what leasequery is told of the configuration.
+func engineConfig(cfg config.Config, m *leasequery.Metrics) leasequery.Config {
+	return leasequery.Config{RelayData: relayDataMode(cfg.RelayData), Sensitive: optionCodes(cfg.Sensitive), Metrics: m}
+}
+
+func relayDataMode(m config.RelayDataMode) leasequery.RelayDataMode {
+	switch m {
+	case config.Always:
+		return leasequery.RelayDataAlways
+	case config.OnRequest:
+		return leasequery.RelayDataOnRequest
+	}
+	return leasequery.RelayDataDefault
+}
+
+func optionCodes(codes []uint16) []dhcpv6.OptionCode {
+	var out []dhcpv6.OptionCode
+	for _, c := range codes {
+		out = append(out, dhcpv6.OptionCode(c))
+	}
+	return out
+}
+
+// requestorPolicy is who may ask, and what.
+func requestorPolicy(cfg config.Config) (*leasequery.Policy, error) {
+	var list []leasequery.Requestor
+	for i := range cfg.Requestors {
+		r := &cfg.Requestors[i]
+		x := leasequery.Requestor{
+			Name: r.Name, Prefixes: r.Prefixes, Sensitive: optionCodes(r.Sensitive), RelayData: relayDataMode(r.RelayData), Relayed: r.Relayed == "allow",
+			MaxConnections: r.MaxConnections, MaxQueriesPerConnection: r.MaxQueriesPerConnection, MaxQueries: r.MaxQueries,
+		}
+		for _, t := range r.QueryTypeNumbers() {
+			x.QueryTypes = append(x.QueryTypes, dhcpv6.QueryType(t))
+		}
+		if r.Restricted != nil {
+			x.Restricted = &leasequery.Restriction{Links: r.Restricted.Links, RelayIDs: r.Restricted.RelayIDBytes(), Addresses: r.Restricted.Addresses}
+		}
+		list = append(list, x)
+	}
+	return leasequery.NewPolicy(list)
+}
+
+// registerNodeMetrics lets the node's own state be read.
+func registerNodeMetrics(r prometheus.Registerer, n *cluster.Node, m *fsm.FSM) {
+	gauge := func(name, help string, f func() float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	}
+	gauge("leasehold_applied_index", "Raft index of the newest applied entry.", func() float64 { return float64(m.Applied()) })
+	gauge("leasehold_bindings", "Bindings in force.", func() float64 {
+		v := m.View()
+		defer v.Release()
+		return float64(v.Len())
+	})
+	gauge("leasehold_leader", "1 if this node leads and takes proposals.", func() float64 {
+		if n.IsLeader() {
+			return 1
+		}
+		return 0
+	})
+	gauge("leasehold_ready", "1 if relays should be sent to this node.", func() float64 {
+		if len(n.Reasons()) == 0 {
+			return 1
+		}
+		return 0
+	})
+	gauge("leasehold_fresh_seconds", "Age of the newest proof that this node had everything committed; -1 before the first.", func() float64 {
+		d, ok := n.Fresh()
+		if !ok {
+			return -1
+		}
+		return d.Seconds()
+	})
+	gauge("leasehold_clock_seconds", "Cluster time, seconds since 1970.", func() float64 { return float64(n.Now()) / 1000 })
+}
