@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -15,6 +16,49 @@ func listen(t testing.TB) net.Listener {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// BenchmarkBulk is a whole bulk answer from the real store: clients of one address and one delegated prefix each.
+func BenchmarkBulk(b *testing.B) {
+	const clients = 200_000
+	s := serve(b, many(b, clients, 10), Config{})
+	c, err := net.Dial("tcp", s.addr.String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	buf := make([]byte, 256<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		send(b, c, lqMsg(1, lq(qLink, "2001:db8:ffff::1")))
+		octets := 0
+		for last := []byte(nil); !bytes.HasSuffix(last, done(1)); {
+			n, err := c.Read(buf)
+			if err != nil {
+				b.Fatal(err)
+			}
+			octets += n
+			last = append(last[max(0, len(last)-len(done(1))):], buf[max(0, n-len(done(1))):n]...)
+		}
+		b.SetBytes(int64(octets))
+	}
+	b.ReportMetric(2*clients*float64(b.N)/b.Elapsed().Seconds(), "bindings/s")
+}
+
+// BenchmarkOneLease is a query for one client on a connection that is open.
+func BenchmarkOneLease(b *testing.B) {
+	s := serve(b, many(b, 1000, 10), Config{})
+	c, err := net.Dial("tcp", s.addr.String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	want := len(answerOK(1, client("client\x00\x00\x00\x00", 100, leased("2001:db8:1::1"), delegated("2001:db8:8000::/60")))) + len(done(1))
+	buf := make([]byte, want)
+	for b.Loop() {
+		send(b, c, lqMsg(1, lq(qAddress, "::", iaAddr("2001:db8:1::1", 0, 0))))
+		if _, err := io.ReadFull(c, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // BenchmarkStream is what the connection machinery itself can carry: messages of 170 octets that cost nothing to make.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,9 +26,19 @@ type world struct {
 	*store.Store
 	index uint64
 	fail  error // what View returns, if not nil
+	mu    sync.Mutex
+}
+
+// failing makes every further View fail.
+func (w *world) failing(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fail = err
 }
 
 func (w *world) View(context.Context) (binding.View, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.fail != nil {
 		return nil, w.fail
 	}

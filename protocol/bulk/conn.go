@@ -93,12 +93,12 @@ func (c *conn) serve() {
 	}
 	<-c.received
 	c.releaseAll()
+	c.server.metrics.closed.WithLabelValues(string(why)).Inc()
+	c.log.Debug("bulk leasequery connection over", "reason", string(why))
 	if orderly {
 		c.linger()
 		c.close()
 	}
-	c.server.metrics.closed.WithLabelValues(string(why)).Inc()
-	c.log.Debug("bulk leasequery connection closed", "reason", string(why))
 }
 
 // close closes the socket. Both ends of a connection may come first, so an error says only that it was closed before.

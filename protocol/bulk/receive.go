@@ -166,13 +166,15 @@ func (c *conn) handle(frame []byte) error {
 		return c.begin(m)
 	case dhcpv6.MessageStartTLS:
 		// RFC 7653 9.1: the connection stays as it is, in clear.
-		return c.refuse(m, dhcpv6.StatusTLSConnectionRefused, "TLS is not available")
+		_, err := c.refuse(m, dhcpv6.StatusTLSConnectionRefused, "TLS is not available")
+		return err
 	case dhcpv6.MessageActiveLeasequery:
 		// RFC 7653 9.2: closed behind the refusal. Answers that run already are sent first.
-		if err := c.refuse(m, dhcpv6.StatusNotSupported, "active leasequery is not available"); err != nil {
-			return err
+		refused, err := c.refuse(m, dhcpv6.StatusNotSupported, "active leasequery is not available")
+		if err == nil && refused {
+			err = errStop
 		}
-		return errStop
+		return err
 	}
 	c.discard(discardType)
 	return nil
@@ -233,12 +235,12 @@ func (c *conn) notBegun(q *query, m dhcpv6.Message, err error) error {
 	return errStop
 }
 
-// refuse answers m by one message with a status.
-func (c *conn) refuse(m dhcpv6.Message, s dhcpv6.Status, text string) error {
+// refuse answers m by one message with a status, if m may be answered.
+func (c *conn) refuse(m dhcpv6.Message, s dhcpv6.Status, text string) (refused bool, err error) {
 	message, err := c.server.refuse(nil, m, s, text)
 	if err != nil {
 		c.discarded(err)
-		return nil
+		return false, nil
 	}
 	now := time.Now()
 	q := &query{id: m.TransactionID, arrived: now, begun: now, answer: &reply{message: message}}
@@ -246,12 +248,12 @@ func (c *conn) refuse(m dhcpv6.Message, s dhcpv6.Status, text string) error {
 	switch {
 	case duplicate:
 		c.discard(discardDuplicate)
-		return nil
+		return false, nil
 	case !ok:
-		return errStop
+		return false, errStop
 	}
 	c.begun = append(c.begun, q)
-	return nil
+	return true, nil
 }
 
 // handOver gives the begun queries to the sender.

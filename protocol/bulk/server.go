@@ -18,7 +18,7 @@ import (
 const (
 	minAcceptPause = 5 * time.Millisecond // after an accept error; doubles up to
 	maxAcceptPause = time.Second
-	closeGrace     = 2 * time.Second // for QueryTerminated to leave once draining has run out of time
+	closeGrace     = 5 * time.Second // for QueryTerminated to leave once draining has run out of time
 )
 
 // ErrRunning says that Run was called a second time.
