@@ -130,5 +130,4 @@ func (s *Store) move(m move) {
 		src.swept = position{} // it may have moved to where the sweep has been
 	}
 	s.links.Release(home)
-	s.follow(m.duid, &e)
 }

@@ -44,16 +44,19 @@ func (s *Store) rehome(effect link.Effect) {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	for _, id := range ids {
-		s.rehomeLink(id)
+	for _, anchored := range []bool{false, true} { // addresses first: delegated prefixes follow them in one step
+		for _, id := range ids {
+			s.rehomeLink(id, anchored)
+		}
 	}
 }
 
 // maxMoves bounds the moves that are gathered before they are made.
 const maxMoves = 1024
 
-// rehomeLink moves the bindings on a link that belong elsewhere.
-func (s *Store) rehomeLink(id binding.LinkID) {
+// rehomeLink moves those bindings on a link that belong elsewhere which are on the link of their client's address, or those
+// which are not.
+func (s *Store) rehomeLink(id binding.LinkID, anchored bool) {
 	at := position{place: place(id, 0)}
 	for more := true; more; {
 		var moves []move
@@ -61,7 +64,7 @@ func (s *Store) rehomeLink(id binding.LinkID) {
 			if placeLink(lh) != id {
 				return false
 			}
-			if e.state() == binding.Active && s.misplaced(lh, r, e) {
+			if e.state() == binding.Active && (e.kind() == binding.PD && e[2] == 0) == anchored && s.misplaced(lh, r, e) {
 				moves = append(moves, move{lh, bytes.Clone(r.duid()), e.order()})
 			}
 			return len(moves) < maxMoves
