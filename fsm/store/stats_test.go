@@ -27,7 +27,7 @@ func fillOfPairs(t *pairTree) (leaves int, full float64) {
 func TestFillAfterRandomInserts(t *testing.T) {
 	s := New()
 	benchLinks(s)
-	fillStore(s, 100_000)
+	fillStore(t, s, 100_000)
 	pages, full := fillOf(s.clients)
 	t.Logf("clients: %d pages, %.0f %% full", pages, 100*full)
 	if full < 0.75 {

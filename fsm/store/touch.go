@@ -1,37 +1,121 @@
 package store
 
-import "github.com/leasehold/leasehold/fsm/binding"
+import (
+	"github.com/leasehold/leasehold/fsm/binding"
+)
 
-// touches is the ways down the address index that a batch is going to take.
+// touches is the ways down the trees that a batch is going to take. What is not in the processor's caches is fetched for many
+// changes side by side before they are applied, one after the other: that is several times faster, because a miss that others
+// do not wait for costs a fraction of one that they do.
 type touches struct {
-	things []uint32
-	nodes  []*pairInner
+	pairs  []pair
+	leaves []*pairLeaf
+	inners []*pairInner
+	places []uint64
+	pages  []page
+	nodes  []*inner
+	fresh  []int // changes of bindings that are not known
 	sum    uint32
 }
 
-// touch walks down the address index for all changes of a batch at once, level by level. What is not in the processor's
-// caches is fetched for many changes side by side, rather than for one after the other when they are applied.
+// touch walks down the trees for all changes of a batch at once, level by level.
 func (s *Store) touch(changes []binding.Change) {
 	t := &s.touched
-	t.things, t.nodes = t.things[:0], t.nodes[:0]
+	t.pairs, t.places, t.fresh = t.pairs[:0], t.places[:0], t.fresh[:0]
 	for i := range changes {
-		if e := changes[i].Event; e != binding.Upsert && e != binding.End {
-			continue
+		a := address{}
+		if e := changes[i].Event; e == binding.Upsert || e == binding.End {
+			a = addressOf(changes[i].Binding.Key())
 		}
-		a := addressOf(changes[i].Binding.Key())
-		t.things = append(t.things, a.hash(s.hash))
-		t.nodes = append(t.nodes, s.addresses.root)
+		t.pairs = append(t.pairs, pair{thing: a.hash(s.hash)})
 	}
-	for d := range s.addresses.height {
-		for i, n := range t.nodes {
-			if n.n == 0 {
+	s.addresses.touch(t)
+	for i, l := range t.leaves {
+		if l != nil {
+			if j := l.lower(t.pairs[i]); j < l.n && l.p[j].thing == t.pairs[i].thing {
+				t.places = append(t.places, l.p[j].place())
 				continue
 			}
-			c := n.find(pair{thing: t.things[i]})
-			if d < s.addresses.height-1 {
-				t.nodes[i] = n.kids[c]
-			} else {
-				t.sum += n.leaves[c].p[pairLeafSize/2].thing
+		}
+		if changes[i].Event == binding.Upsert {
+			t.fresh = append(t.fresh, i)
+		}
+	}
+	s.clients.touch(t)
+	s.touchFresh(t, changes)
+}
+
+// touchFresh touches the indexes that bindings not known before go into.
+func (s *Store) touchFresh(t *touches, changes []binding.Change) {
+	if len(t.fresh) == 0 {
+		return
+	}
+	t.pairs = t.pairs[:0]
+	for _, i := range t.fresh {
+		t.pairs = append(t.pairs, pair{thing: s.hash.of(changes[i].Binding.DUID)})
+	}
+	s.duids.touch(t)
+	t.pairs = t.pairs[:0]
+	var last *byte
+	for _, i := range t.fresh {
+		chain := changes[i].Binding.Chain
+		if len(chain) == 0 || &chain[0] == last {
+			continue
+		}
+		last = &chain[0]
+		for id := range chain.RemoteIDs {
+			t.pairs = append(t.pairs, pair{thing: s.hash.of(id)})
+		}
+	}
+	s.remotes.touch(t)
+}
+
+// touch fetches the leaves in which t.pairs belong into t.leaves.
+func (pt *pairTree) touch(t *touches) {
+	t.inners, t.leaves = t.inners[:0], t.leaves[:0]
+	for range t.pairs {
+		t.inners = append(t.inners, pt.root)
+	}
+	for range pt.height - 1 {
+		for i, n := range t.inners {
+			t.inners[i] = n.kids[n.find(t.pairs[i])]
+		}
+	}
+	for i, n := range t.inners {
+		t.leaves = append(t.leaves, n.leaves[n.find(t.pairs[i])])
+	}
+	for _, l := range t.leaves {
+		if l != nil {
+			t.sum += uint32(l.n) + l.p[pairLeafSize/4].thing + l.p[pairLeafSize/2].thing + l.p[pairLeafSize*3/4].thing
+		}
+	}
+}
+
+// touch fetches the records at t.places.
+func (tr *tree) touch(t *touches) {
+	if tr.root.n == 0 {
+		return
+	}
+	t.nodes, t.pages = t.nodes[:0], t.pages[:0]
+	for range t.places {
+		t.nodes = append(t.nodes, tr.root)
+	}
+	for range tr.height - 1 {
+		for i, n := range t.nodes {
+			t.nodes[i] = n.kids[n.find(&key{place: t.places[i]})]
+		}
+	}
+	for i, n := range t.nodes {
+		t.pages = append(t.pages, n.pages[n.find(&key{place: t.places[i]})])
+	}
+	for _, pg := range t.pages {
+		t.sum += uint32(pg[0]) + uint32(pg[64]) + uint32(pg[128]) + uint32(pg[192])
+	}
+	for i, pg := range t.pages {
+		if j := pg.lowerPlace(t.places[i]); j < pg.count() {
+			rec := pg.record(j)
+			for off := 0; off < len(rec); off += 64 {
+				t.sum += uint32(rec[off])
 			}
 		}
 	}
