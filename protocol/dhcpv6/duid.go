@@ -42,7 +42,7 @@ func (d RelayID) Length() int { return optionHeaderOctets + len(d) }
 
 func parseDUID[T ~[]byte](code OptionCode, value []byte) (T, error) {
 	if len(value) == 0 || len(value) > maxDUIDOctets {
-		return nil, parseError(code, 0, ErrLength)
+		return nil, parseError(code, min(len(value), maxDUIDOctets), ErrLength)
 	}
 	return T(value), nil
 }

@@ -3,8 +3,6 @@ package dhcpv6
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
 )
 
 // MaxFrame is the longest message that a frame can hold, in octets.
@@ -31,12 +29,15 @@ func OpenFrame(dst []byte) (out []byte, mark int) {
 	return append(dst, 0, 0), len(dst) + frameHeaderOctets
 }
 
-// CloseFrame sets the length of the frame that OpenFrame began. If its message is too long the error is ErrTooLong, and dst is
-// cut back to before the frame.
+// CloseFrame sets the length of the frame that OpenFrame began. If its message is too long the error is ErrTooLong, if it is
+// shorter than a message's header ErrShortFrame; dst is then cut back to before the frame.
 func CloseFrame(dst []byte, mark int) ([]byte, error) {
 	n := len(dst) - mark
 	if n > MaxFrame {
 		return dst[:mark-frameHeaderOctets], ErrTooLong
+	}
+	if n < messageHeaderOctets {
+		return dst[:mark-frameHeaderOctets], ErrShortFrame
 	}
 	dst[mark-2], dst[mark-1] = byte(n>>8), byte(n)
 	return dst, nil
@@ -58,61 +59,3 @@ func NextFrame(b []byte) (frame []byte, n int, err error) {
 	}
 	return b[frameHeaderOctets:n:n], n, nil
 }
-
-// Reader takes frames from a stream, wherever the stream is cut.
-type Reader struct {
-	r          io.Reader
-	buf        []byte
-	start, end int // what is buffered: buf[start:end]
-}
-
-// NewReader reads frames from r through buf, which bounds the memory that is used: it is made as long as the longest frame if it
-// is shorter.
-func NewReader(r io.Reader, buf []byte) *Reader {
-	if len(buf) < frameHeaderOctets+MaxFrame {
-		buf = make([]byte, frameHeaderOctets+MaxFrame)
-	}
-	return &Reader{r: r, buf: buf}
-}
-
-// Next is the next frame's message; it holds until the next call. The error is io.EOF between frames, io.ErrUnexpectedEOF in
-// the middle of one, ErrShortFrame, or the stream's own.
-func (r *Reader) Next() ([]byte, error) {
-	for {
-		frame, n, err := NextFrame(r.buf[r.start:r.end])
-		if err != nil {
-			return nil, err
-		}
-		if n > 0 {
-			r.start += n
-			return frame, nil
-		}
-		if err := r.fill(); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// fill reads more octets behind those buffered.
-func (r *Reader) fill() error {
-	if r.start > 0 {
-		copy(r.buf, r.buf[r.start:r.end])
-		r.start, r.end = 0, r.end-r.start
-	}
-	n, err := r.r.Read(r.buf[r.end:])
-	r.end += n
-	switch {
-	case n > 0:
-		return nil
-	case errors.Is(err, io.EOF) && r.end > 0:
-		return io.ErrUnexpectedEOF
-	case errors.Is(err, io.EOF):
-		return io.EOF
-	case err != nil:
-		return fmt.Errorf("read frame: %w", err)
-	}
-	return nil
-}
-
-// Buffered is how many octets have been read and not yet taken as frames.
-func (r *Reader) Buffered() int { return r.end - r.start }

@@ -35,16 +35,19 @@ func ParseIAPrefix(value []byte) (IAPrefix, error) {
 	return p, nil
 }
 
-// AppendBinary appends the whole option; the error is ErrTooLong.
+// AppendBinary appends the whole option; the error is ErrTooLong, or ErrValue where the prefix is not an IPv6 prefix.
 func (p IAPrefix) AppendBinary(dst []byte) ([]byte, error) {
 	n := iaPrefixFixedOctets + len(p.Options)
-	if n > maxOptionValue {
+	switch {
+	case n > maxOptionValue:
 		return dst, ErrTooLong
+	case !p.Prefix.IsValid() || !p.Prefix.Addr().Is6():
+		return dst, ErrValue
 	}
 	dst = appendOptionHeader(dst, OptionIAPrefix, n)
 	dst = binary.BigEndian.AppendUint32(dst, p.Preferred)
 	dst = binary.BigEndian.AppendUint32(dst, p.Valid)
-	dst = appendAddress(append(dst, byte(max(0, p.Prefix.Bits()))), p.Prefix.Addr())
+	dst = appendAddress(append(dst, byte(p.Prefix.Bits())), p.Prefix.Addr())
 	return append(dst, p.Options...), nil
 }
 

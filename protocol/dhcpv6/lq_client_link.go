@@ -19,7 +19,7 @@ func ParseLQClientLink(value []byte) (LQClientLink, error) {
 // NewLQClientLink lists link-addresses, at most 4,095 of them: the rest is left out.
 func NewLQClientLink(links ...netip.Addr) LQClientLink {
 	var l LQClientLink
-	for _, a := range links[:min(len(links), maxClientLinks)] {
+	for _, a := range links[:min(len(links), maxOptionValue/addressOctets)] {
 		l = appendAddress(l, a)
 	}
 	return l

@@ -5,21 +5,17 @@ import (
 	"iter"
 )
 
-// ORO is the value of OPTION_ORO (RFC 8415 21.7) as octets: option codes, two octets each. OPTION_ERO (RFC 4994 4) has the same
-// form.
+// ORO is the value of OPTION_ORO (RFC 8415 21.7) as octets: option codes, two octets each.
 type ORO []byte
 
 // ParseORO reads the value of OPTION_ORO: an even number of octets.
-func ParseORO(value []byte) (ORO, error) { return parseCodes(OptionORO, value) }
+func ParseORO(value []byte) (ORO, error) { return parseCodes[ORO](OptionORO, value) }
 
-// ParseERO reads the value of OPTION_ERO: an even number of octets.
-func ParseERO(value []byte) (ORO, error) { return parseCodes(OptionERO, value) }
-
-func parseCodes(code OptionCode, value []byte) (ORO, error) {
+func parseCodes[T ~[]byte](code OptionCode, value []byte) (T, error) {
 	if len(value)%2 != 0 {
 		return nil, parseError(code, len(value)-1, ErrLength)
 	}
-	return ORO(value), nil
+	return T(value), nil
 }
 
 // NewORO lists option codes.

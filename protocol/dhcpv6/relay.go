@@ -2,6 +2,9 @@ package dhcpv6
 
 import "net/netip"
 
+// hopCountLimit is how many relays' levels of one message are read. HOP_COUNT_LIMIT is 8 (RFC 8415 7.6); older relays used 32.
+const hopCountLimit = 32
+
 // RelayMessage is a relay agent/server message (RFC 8415 9):
 //
 //	+---------------+---------------+
@@ -97,6 +100,7 @@ func shift(err error, by int) error {
 	return err
 }
 
+// appendAddress appends 16 octets: :: for the zero Addr, ::ffff:a.b.c.d for an IPv4 address; a zone is left out.
 func appendAddress(dst []byte, a netip.Addr) []byte {
 	if !a.IsValid() {
 		a = netip.IPv6Unspecified()
