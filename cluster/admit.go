@@ -109,7 +109,7 @@ func (n *Node) admit(ctx context.Context) {
 		}
 		caughtUp := map[string]time.Duration{}
 		for d := range n.describeAll(ctx, waiting) {
-			if d.AppliedIndex+maxLag < n.raft.Load().CommitIndex() || d.Fresh < 0 || d.Fresh > n.cfg.MaxStaleness {
+			if d.AppliedIndex+maxLag < n.raft.Load().CommitIndex() || d.Fresh < 0 || d.Fresh > n.readyStaleness() {
 				continue
 			}
 			at, ok := since[d.Member.ID]

@@ -51,7 +51,7 @@ func (n *Node) belongOnce(ctx context.Context) (what string, err error) {
 	}
 	me, member := find(servers, n.ID())
 	wantsVote := !n.cfg.NonVoter && me.Suffrage != raft.Voter
-	lonely := n.instant()-time.Duration(max(n.freshAt.Load(), 0)) > n.cfg.MaxStaleness // perhaps it was removed
+	lonely := n.instant()-time.Duration(max(n.freshAt.Load(), 0)) > n.readyStaleness() // perhaps it was removed
 	switch {
 	case !member && n.ClusterID() != "":
 		return "membership", fmt.Errorf("%w: its log lists it no more", ErrRemoved)

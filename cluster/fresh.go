@@ -89,6 +89,12 @@ func (n *Node) confirmMembership(c candidacy, ri ReadIndex) error {
 	return n.announce("")
 }
 
+// readyStaleness is how old the newest proof may be on a node that is ready: MaxStaleness, but not less than an election may
+// take, or a cluster that wants every read proven would call all of its nodes unfit at once in each election.
+func (n *Node) readyStaleness() time.Duration {
+	return max(n.cfg.MaxStaleness, 2*(n.cfg.HeartbeatTimeout+n.cfg.ElectionTimeout)+n.cfg.ProofInterval)
+}
+
 // Reasons is why the node should not be asked by relays; empty when it may. A short election is no reason: the node answers
 // while its proof of freshness is young enough.
 func (n *Node) Reasons() []string {
@@ -111,7 +117,7 @@ func (n *Node) Reasons() []string {
 		out = append(out, "joining: the node is not a member of a cluster yet")
 	}
 	age, proven := n.Fresh()
-	if proven && age <= n.cfg.MaxStaleness {
+	if proven && age <= n.readyStaleness() {
 		return out
 	}
 	if _, id := r.LeaderWithID(); id == "" && r.State() != raft.Leader {

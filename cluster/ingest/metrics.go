@@ -9,6 +9,9 @@ const (
 	MetricChanges   = "leasehold_ingest_changes_total"
 	MetricRefused   = "leasehold_ingest_refused_vpn_total"
 	MetricChainless = "leasehold_ingest_long_relay_chains_total"
+	MetricAcks      = "leasehold_ingest_acknowledgements_total"
+	MetricInvalid   = "leasehold_ingest_invalid_batches_total"
+	MetricRewinds   = "leasehold_ingest_rewinds_total"
 )
 
 // Metrics counts what is ingested here.
@@ -18,6 +21,9 @@ type Metrics struct {
 	changes   prometheus.Counter
 	refused   prometheus.Counter
 	chainless prometheus.Counter
+	acks      prometheus.Counter
+	invalid   prometheus.Counter
+	rewinds   prometheus.Counter
 }
 
 // NewMetrics registers the metrics; with a nil registry nobody reads them.
@@ -31,9 +37,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		changes:   counter(MetricChanges, "Changes proposed here, as leader."),
 		refused:   counter(MetricRefused, "Bindings refused because a relay's OPTION_VSS (RFC 6607) names a virtual network."),
 		chainless: counter(MetricChainless, "Bindings stored without their relay chain because it is over 32 levels or 16 KiB."),
+		acks:      counter(MetricAcks, "Acknowledgements sent to feeders from here, as leader: each may cover several batches."),
+		invalid:   counter(MetricInvalid, "Batches refused because they hold something that may not be stored."),
+		rewinds:   counter(MetricRewinds, "Times that a feeder was asked to send again because a batch was missing."),
 	}
 	if r != nil {
-		r.MustRegister(m.sessions, m.forwarded, m.changes, m.refused, m.chainless)
+		r.MustRegister(m.sessions, m.forwarded, m.changes, m.refused, m.chainless, m.acks, m.invalid, m.rewinds)
 	}
 	return m
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,6 +22,7 @@ const (
 	maxBytesInFlight = 4 << 20         // octets of batches proposed and not yet acknowledged
 	maxInFlight      = 64              // batches of the same
 	leaderHold       = 7 * time.Second // how long a session waits for a leader
+	maxSessions      = 2048            // sessions at once on a node
 )
 
 // Node is what ingest needs of the node: *cluster.Node.
@@ -63,7 +65,8 @@ type Service struct {
 	dialer   Dialer
 	log      *slog.Logger
 	metrics  *Metrics
-	buffers  sync.Pool // of *converter
+	open     atomic.Int64
+	hold     time.Duration // for a leader: leaderHold
 	stopping chan struct{}
 	stop     sync.Once
 }
@@ -77,7 +80,7 @@ func New(node Node, sessions Sessions, dialer Dialer, log *slog.Logger, metrics 
 		metrics = NewMetrics(nil)
 	}
 	return &Service{node: node, sessions: sessions, dialer: dialer, log: log, metrics: metrics,
-		stopping: make(chan struct{})}
+		hold: leaderHold, stopping: make(chan struct{})}
 }
 
 // Stop ends every session, and those that come: their feeders go on at another node.
@@ -96,6 +99,10 @@ func (s *Service) Feed(stream ingestv1.Ingest_FeedServer) error {
 	session := fsm.Session{Source: hello.GetSource(), Epoch: hello.GetEpoch(), Sequence: 1}
 	if err := session.Validate(); err != nil {
 		return fmt.Errorf("hello: %w", err)
+	}
+	defer s.open.Add(-1)
+	if n := s.open.Add(1); n > maxSessions {
+		return status.Errorf(codes.ResourceExhausted, "this node has %d sessions, more are not taken", maxSessions)
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
@@ -150,7 +157,7 @@ func (s *Service) leader() (addr string, ok bool) {
 
 // awaitLeader waits until a leader is known. The address is empty if it is this node.
 func (s *Service) awaitLeader(ctx context.Context, forwarded bool) (addr string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, leaderHold, fmt.Errorf("no leader for %v: %w", leaderHold, cluster.ErrNoLeader))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.hold, fmt.Errorf("no leader for %v: %w", s.hold, cluster.ErrNoLeader))
 	defer cancel()
 	for {
 		changed := s.node.LeaderChanged()
@@ -170,27 +177,27 @@ func (s *Service) awaitLeader(ctx context.Context, forwarded bool) (addr string,
 	}
 }
 
-// sweeping tells whether what a resync of the source no longer had is still being removed, and how much the source has.
-func (s *Service) sweeping(source string) (bindings uint64, sweeping bool) {
+// source is what is known of a source; zero when nothing is.
+func (s *Service) source(name string) fsm.SourceState {
 	for _, x := range s.sessions.Sources() {
-		if x.Name == source {
-			return x.Bindings, x.Sweeping
+		if x.Name == name {
+			return x
 		}
 	}
-	return 0, false
+	return fsm.SourceState{}
 }
 
-// awaitSweep waits until everything that the source's resync no longer had is gone, and tells how much that was.
-func (s *Service) awaitSweep(ctx context.Context, source string) (swept uint64, err error) {
-	before, _ := s.sweeping(source)
+// awaitSweep waits until everything is gone that the newest complete resync of a source no longer had, and tells what is known
+// of the source then.
+func (s *Service) awaitSweep(ctx context.Context, source string) (fsm.SourceState, error) {
 	for {
 		applied := s.sessions.Applied()
-		now, sweeping := s.sweeping(source)
-		if !sweeping {
-			return before - min(before, now), nil
+		x := s.source(source)
+		if !x.Sweeping {
+			return x, nil
 		}
 		if err := s.sessions.Wait(ctx, applied+1); err != nil {
-			return 0, err
+			return x, err
 		}
 	}
 }

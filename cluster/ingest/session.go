@@ -12,33 +12,31 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/leasehold/leasehold/cluster"
 	"github.com/leasehold/leasehold/fsm"
 	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
 
-// flight is a batch that was proposed and is not acknowledged yet.
-type flight struct {
-	sequence uint64
-	octets   int64
-	refused  uint64 // changes that may not be stored and were left out
-	resync   bool   // whether it is the end of a resync
-	pending  *cluster.Pending
-}
-
-// localSession is a session on the leader. One goroutine reads and proposes, another waits and acknowledges, both in order.
+// localSession is a session on the leader. One goroutine takes batches and proposes them, the call's own waits for them and
+// acknowledges, both in order.
 type localSession struct {
 	service *Service
 	stream  ingestv1.Ingest_FeedServer
 	session fsm.Session
-	flights chan flight
+	flights chan flight         // closed when no more batches come
 	room    *semaphore.Weighted // octets that may still be proposed
+	convert converter           // of the taking goroutine
+	refused uint64              // bindings of a virtual network so far
 
-	rewound bool // whether the feeder was asked to rewind and has not yet
+	ack     *ingestv1.Ack // what is to be acknowledged next; nil for nothing
+	rewound bool          // whether the feeder was asked to rewind and has not yet
 }
 
-// serve runs a session on this node, which leads.
+// serve runs a session on this node, which leads. The welcome counts as an acknowledgement for the feeder, so it waits for the
+// end of a sweep like one.
 func (s *Service) serve(ctx context.Context, stream ingestv1.Ingest_FeedServer, session fsm.Session) error {
+	if _, err := s.awaitSweep(ctx, session.Source); err != nil {
+		return fmt.Errorf("wait for the end of an earlier sweep: %w", err)
+	}
 	applied, _ := s.sessions.Session(session.Source, session.Epoch)
 	welcome := &ingestv1.Welcome{AppliedSequence: applied, MaxBytesInFlight: maxBytesInFlight}
 	if err := stream.Send(&ingestv1.FeedResponse{Response: &ingestv1.FeedResponse_Welcome{Welcome: welcome}}); err != nil {
@@ -46,76 +44,52 @@ func (s *Service) serve(ctx context.Context, stream ingestv1.Ingest_FeedServer, 
 	}
 	l := &localSession{service: s, stream: stream, session: session, flights: make(chan flight, maxInFlight),
 		room: semaphore.NewWeighted(maxBytesInFlight)}
-	ctx, cancel := context.WithCancelCause(ctx)
-	acknowledged := make(chan error, 1)
-	go func() {
-		err := l.acknowledge(ctx)
-		cancel(err) // no more is taken once one batch has failed
-		acknowledged <- err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // the taking goroutine stops at its next step
+	received := make(chan error, 1)
+	go func() { // it ends with the call at the latest: Recv knows no other end
+		received <- l.receive(ctx)
+		close(l.flights)
 	}()
-	err := l.receive(ctx)
-	close(l.flights)
-	if ackErr := <-acknowledged; ackErr != nil && (err == nil || ctx.Err() != nil) {
-		err = ackErr
+	if err := l.acknowledge(ctx); err != nil {
+		return err
 	}
-	cancel(nil)
-	return err
+	return <-received
 }
 
-// receive reads batches and proposes them until the feeder closes its side.
+// receive takes batches until the feeder closes its side, or one may not be stored. What was proposed before is acknowledged in
+// either case.
 func (l *localSession) receive(ctx context.Context) error {
-	requests := make(chan *ingestv1.FeedRequest)
-	failed := make(chan error, 1)
-	go func() { // Recv knows no context but the call's: it ends with the call at the latest
-		for {
-			r, err := l.stream.Recv()
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case requests <- r:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 	for {
-		select {
-		case r := <-requests:
-			if err := l.take(ctx, r, time.Now()); err != nil {
-				return err
-			}
-		case err := <-failed:
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+		r, err := l.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return err
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		}
+		if err := l.take(ctx, r, time.Now()); err != nil {
+			return err
 		}
 	}
 }
 
-// take proposes one batch.
+// take proposes one batch that came in at the time received.
 func (l *localSession) take(ctx context.Context, r *ingestv1.FeedRequest, received time.Time) error {
 	batch := r.GetBatch()
 	if batch == nil {
 		return status.Error(codes.InvalidArgument, "every request after the Hello is a Batch")
 	}
-	octets := min(int64(proto.Size(batch)), maxBytesInFlight)
-	if err := l.room.Acquire(ctx, octets); err != nil {
-		return context.Cause(ctx)
+	f := flight{sequence: batch.GetSequence(), octets: min(int64(proto.Size(batch)), maxBytesInFlight), sweep: batch.GetResyncEnd() != nil}
+	if err := l.enter(ctx, &f); err != nil {
+		return err
 	}
-	f := flight{sequence: batch.GetSequence(), octets: octets}
-	s := l.session
-	s.Sequence = batch.GetSequence()
-	entry, err := l.entry(&f, s, batch, received)
+	entry, err := l.entry(batch, received)
 	if err != nil {
-		return fmt.Errorf("batch %d: %w", batch.GetSequence(), err)
+		return err
 	}
 	if f.pending, err = l.service.node.Propose(ctx, entry); err != nil {
-		return fmt.Errorf("propose batch %d: %w", batch.GetSequence(), err)
+		return fmt.Errorf("propose batch %d: %w", f.sequence, err)
 	}
 	select {
 	case l.flights <- f:
@@ -125,143 +99,55 @@ func (l *localSession) take(ctx context.Context, r *ingestv1.FeedRequest, receiv
 	}
 }
 
-// entry makes the log entry of a batch.
-func (l *localSession) entry(f *flight, s fsm.Session, batch *ingestv1.Batch, received time.Time) ([]byte, error) {
-	switch {
-	case batch.GetChanges() != nil:
-		c, _ := l.service.buffers.Get().(*converter)
-		if c == nil {
-			c = &converter{}
-		}
-		defer l.service.buffers.Put(c)
-		held := int64(batch.GetHeldMs()) + time.Since(received).Milliseconds()
-		changes, err := c.convert(batch.GetChanges().GetChanges(), held)
-		if err != nil {
-			return nil, err
-		}
-		f.refused = c.refused
-		l.service.metrics.converted(c)
-		return fsm.AppendChanges(make([]byte, 0, entryEstimate(f.octets)), s, changes)
-	case batch.GetResyncBegin() != nil:
-		return fsm.AppendResyncBegin(nil, s, batch.GetResyncBegin().GetLinks())
-	case batch.GetResyncEnd() != nil:
-		f.resync = true
-		return fsm.AppendResyncEnd(nil, s)
+// enter waits for room for a batch. The end of a resync waits until it is alone, to know how much the source has before what
+// it no longer has is removed.
+func (l *localSession) enter(ctx context.Context, f *flight) error {
+	need := f.octets
+	if f.sweep {
+		need = maxBytesInFlight
 	}
-	return nil, status.Error(codes.InvalidArgument, "batch without content")
-}
-
-// entryEstimate is about how long the entry of a batch will be, in octets.
-func entryEstimate(octets int64) int64 { return octets + octets/8 + 128 }
-
-// acknowledge waits for batches in order and tells the feeder. What is done by the time that it tells is told together.
-func (l *localSession) acknowledge(ctx context.Context) error {
-	var ack *ingestv1.Ack
-	for {
-		var f flight
-		var ok bool
-		if ack != nil {
-			select {
-			case f, ok = <-l.flights:
-			default:
-				if err := l.sendAck(&ack); err != nil {
-					return err
-				}
-				continue
-			}
-		} else {
-			f, ok = <-l.flights
-		}
-		if !ok {
-			return l.sendAck(&ack)
-		}
-		if ack != nil && !isDone(f.pending) {
-			if err := l.sendAck(&ack); err != nil {
-				return err
-			}
-		}
-		if err := l.settle(ctx, f, &ack); err != nil {
-			return errors.Join(err, l.abandon())
-		}
+	if err := l.room.Acquire(ctx, need); err != nil {
+		return fmt.Errorf("wait for room for batch %d: %w", f.sequence, context.Cause(ctx))
 	}
-}
-
-func isDone(p *cluster.Pending) bool {
-	select {
-	case <-p.Done():
-		return true
-	default:
-		return false
+	if f.sweep {
+		l.room.Release(need - f.octets)
+		f.before = l.service.source(l.session.Source).Bindings
 	}
-}
-
-// settle waits for one batch and adds what it came to to the next acknowledgement.
-func (l *localSession) settle(ctx context.Context, f flight, ack **ingestv1.Ack) error {
-	result, err := f.pending.Wait(ctx)
-	l.room.Release(f.octets)
-	switch {
-	case err != nil:
-		return fmt.Errorf("batch %d: %w", f.sequence, err)
-	case result.Err != nil:
-		return status.Errorf(codes.ResourceExhausted, "batch %d: %v", f.sequence, result.Err)
-	case result.UnknownEpoch:
-		return status.Errorf(codes.FailedPrecondition, "batch %d: epoch %016x is not known any more: begin a new one", f.sequence, l.session.Epoch)
-	case result.Expected != 0:
-		return l.rewind(result.Expected, ack)
-	}
-	l.rewound = false
-	if *ack == nil {
-		*ack = &ingestv1.Ack{Counts: &ingestv1.Counts{}}
-	}
-	c := (*ack).Counts
-	if f.resync && !result.Duplicate {
-		swept, err := l.service.awaitSweep(ctx, l.session.Source)
-		if err != nil {
-			return fmt.Errorf("batch %d: wait for the end of the sweep: %w", f.sequence, err)
-		}
-		c.Swept += swept
-	}
-	(*ack).Sequence, (*ack).Index = max((*ack).Sequence, f.sequence), result.Index
-	c.Changed += result.Counts.Changed
-	c.Unchanged += result.Counts.Unchanged
-	c.Ignored += result.Counts.Ignored + f.refused
-	c.Swept += result.Counts.Swept
 	return nil
 }
 
-// rewind asks the feeder, once, to send again from the batch that was expected.
-func (l *localSession) rewind(expected uint64, ack **ingestv1.Ack) error {
-	if l.rewound {
-		return nil
+// entry makes the log entry of a batch.
+func (l *localSession) entry(batch *ingestv1.Batch, received time.Time) ([]byte, error) {
+	s := l.session
+	s.Sequence = batch.GetSequence()
+	var entry []byte
+	var err error
+	switch {
+	case batch.GetChanges() != nil:
+		held := int64(batch.GetHeldMs()) + time.Since(received).Milliseconds()
+		entry, err = l.convert.entry(s, batch.GetChanges().GetChanges(), held)
+		l.count()
+	case batch.GetResyncBegin() != nil:
+		entry, err = fsm.AppendResyncBegin(nil, s, batch.GetResyncBegin().GetLinks())
+	case batch.GetResyncEnd() != nil:
+		entry, err = fsm.AppendResyncEnd(nil, s)
+	default:
+		return nil, status.Errorf(codes.InvalidArgument, "batch %d has no content", s.Sequence)
 	}
-	if err := l.sendAck(ack); err != nil {
-		return err
+	if err != nil {
+		l.service.metrics.invalid.Inc()
+		return nil, refusal(s.Sequence, err)
 	}
-	l.rewound = true
-	r := &ingestv1.FeedResponse_Rewind{Rewind: &ingestv1.Rewind{NextSequence: expected}}
-	return l.stream.Send(&ingestv1.FeedResponse{Response: r})
+	return entry, nil
 }
 
-func (l *localSession) sendAck(ack **ingestv1.Ack) error {
-	if *ack == nil {
-		return nil
+// count enters what a converted batch came to, and tells the log when the first binding of a virtual network is refused.
+func (l *localSession) count() {
+	c := &l.convert
+	l.service.metrics.converted(c)
+	if c.refused > 0 && l.refused == 0 {
+		l.service.log.Warn("bindings of a virtual network (OPTION_VSS, RFC 6607) are not stored; refusals are counted",
+			"source", l.session.Source, "binding", c.refusedKey.String(), "metric", MetricRefused)
 	}
-	r := &ingestv1.FeedResponse_Ack{Ack: *ack}
-	*ack = nil
-	return l.stream.Send(&ingestv1.FeedResponse{Response: r})
-}
-
-// abandon lets go of the batches behind one that failed: whether they were applied the feeder learns from its next Welcome.
-func (l *localSession) abandon() error {
-	for {
-		select {
-		case f, ok := <-l.flights:
-			if !ok {
-				return nil
-			}
-			l.room.Release(f.octets)
-		default:
-			return nil
-		}
-	}
+	l.refused += c.refused
 }
