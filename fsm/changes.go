@@ -150,23 +150,21 @@ func appendLink(dst []byte, l *binding.Link) []byte {
 // LastTransaction is the clock minus their age; news of the future is news of now, so that a source cannot, by a wrong age,
 // outrank all others for ever.
 func (c *cursor) changes(dst []binding.Change, clock binding.Time) ([]binding.Change, error) {
+	dst = dst[:0]
 	n := int(min(c.uvarint("number of changes"), MaxChanges+1))
 	if n == 0 || n > MaxChanges {
 		c.fail("number of changes")
+		return dst, c.err()
 	}
-	dst = dst[:0]
 	var before repeated
 	for i := range n {
-		if c.failed != "" {
-			return dst, fmt.Errorf("change %d of %d: %w", i, n, c.err())
-		}
 		dst = append(dst, binding.Change{})
 		ch := &dst[i]
-		c.change(ch, clock, &before)
-		if c.failed == "" {
-			if err := ch.Validate(); err != nil {
-				return dst, fmt.Errorf("change %d of %d: %w: %w", i, n, ErrCorrupt, err)
-			}
+		if c.change(ch, clock, &before); c.failed != "" {
+			return dst, fmt.Errorf("change %d of %d: %w", i, n, c.err())
+		}
+		if err := ch.Validate(); err != nil {
+			return dst, fmt.Errorf("change %d of %d: %w: %w", i, n, ErrCorrupt, err)
 		}
 	}
 	if err := c.err(); err != nil {
