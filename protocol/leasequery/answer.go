@@ -8,11 +8,12 @@ import (
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 )
 
-// maxMessage is the longest message, in octets (RFC 5460 5.1: the length in front of it has 16 bits).
-const maxMessage = 65535
-
-// clockEvery is how many clients are told by one reading of the clock.
+// clockEvery is how many clients are told by one reading of the clock, at most. It is read again as well whenever the caller
+// has sent away what it had: a requestor that stalls does not get the lifetimes of long ago.
 const clockEvery = 16
+
+// tooLargeForUDP is what a requestor is told whose answer does not fit into a datagram; RFC 5007 has no status of its own for it.
+const tooLargeForUDP = "too large for UDP: use TCP"
 
 // ErrClosed says that an answer was used after it was closed.
 var ErrClosed = errors.New("answer is closed")
@@ -49,6 +50,8 @@ type Answer struct {
 	clientLinks []netip.Addr // OPTION_LQ_CLIENT_LINK in place of data
 
 	phase    phase
+	ticks    int // clients since the clock was read
+	reached  int // length of the caller's buffer behind the newest message
 	portrait portrait
 	pending  bool // whether portrait has a client that is not told whole yet
 	clients  uint64
@@ -65,10 +68,20 @@ func (a *Answer) refuse(r *refusal) *Answer {
 // Next appends one message, unframed, to dst and tells whether another follows. After an error, which is ErrClosed, the answer
 // is over.
 func (a *Answer) Next(dst []byte) (out []byte, more bool, err error) {
-	switch {
-	case a.closed || a.phase == ended:
+	if a.closed || a.phase == ended {
 		return dst, false, ErrClosed
-	case a.phase == unsent:
+	}
+	if len(dst) < a.reached {
+		a.ticks = 0
+	}
+	out, more, err = a.message(dst)
+	a.reached = len(out)
+	return out, more, err
+}
+
+// message appends the next message.
+func (a *Answer) message(dst []byte) ([]byte, bool, error) {
+	if a.phase == unsent {
 		return a.reply(dst)
 	}
 	if !a.pending && !a.advance() {
@@ -84,15 +97,11 @@ func (a *Answer) Next(dst []byte) (out []byte, more bool, err error) {
 func (a *Answer) reply(dst []byte) ([]byte, bool, error) {
 	start := len(dst)
 	if a.refused != nil {
-		a.phase = ended
-		a.engine.config.Metrics.refused(a.refused.status)
-		dst, err := dhcpv6.StatusCode{Status: a.refused.status, Text: a.refused.text}.AppendBinary(a.appendReply(dst))
-		return dst, false, err
+		return a.refusal(dst)
 	}
 	dst = a.appendReply(dst)
 	if !a.advance() {
-		a.phase = ended
-		return appendClientLinks(dst, a.clientLinks), false, nil
+		return a.withoutData(dst, start)
 	}
 	a.phase = data
 	dst = a.tell(dst, start)
@@ -100,10 +109,37 @@ func (a *Answer) reply(dst []byte) ([]byte, bool, error) {
 		return dst, true, nil
 	}
 	a.phase = ended
-	if a.pending { // one datagram is all there is (RFC 5007 4.1.3 has no better status)
-		a.engine.config.Metrics.refused(dhcpv6.StatusUnspecFail)
-		dst, err := dhcpv6.StatusCode{Status: dhcpv6.StatusUnspecFail, Text: "too large for UDP: use TCP"}.AppendBinary(a.appendReply(dst[:start]))
-		return dst, false, err
+	if a.pending { // one datagram is all there is
+		a.clients, a.bindings = 0, 0
+		a.refuse(refuse(dhcpv6.StatusUnspecFail, tooLargeForUDP))
+		return a.refusal(dst[:start])
+	}
+	return dst, false, nil
+}
+
+// refusal appends the LEASEQUERY-REPLY that is a status.
+func (a *Answer) refusal(dst []byte) ([]byte, bool, error) {
+	a.phase = ended
+	a.engine.config.Metrics.refused(a.refused.status)
+	dst, err := dhcpv6.StatusCode{Status: a.refused.status, Text: a.refused.text}.AppendBinary(a.appendReply(dst))
+	return dst, false, err
+}
+
+// withoutData ends the LEASEQUERY-REPLY that begins at dst[start] and tells of no client: with the client's links
+// (RFC 5007 4.1.2.5), or as it is.
+func (a *Answer) withoutData(dst []byte, start int) ([]byte, bool, error) {
+	a.phase = ended
+	if len(a.clientLinks) == 0 {
+		return dst, false, nil
+	}
+	n := len(a.clientLinks) * addressSize
+	if len(dst)-start+optionHeader+n > a.over.room() {
+		a.refuse(refuse(dhcpv6.StatusUnspecFail, tooLargeForUDP))
+		return a.refusal(dst[:start])
+	}
+	dst = appendHeader(dst, dhcpv6.OptionLQClientLink, n)
+	for _, l := range a.clientLinks {
+		dst = appendAddr(dst, l)
 	}
 	return dst, false, nil
 }
@@ -130,8 +166,8 @@ func (a *Answer) advance() bool {
 		return false
 	}
 	for a.cursor.Next(&a.portrait.client) {
-		if a.clients%clockEvery == 0 && !a.base {
-			a.now = a.engine.state.Now()
+		if a.ticks--; a.ticks < 0 && !a.base {
+			a.now, a.ticks = a.engine.state.Now(), clockEvery-1
 		}
 		if a.examine() {
 			a.clients++
@@ -153,7 +189,7 @@ func (a *Answer) tell(dst []byte, start int) []byte {
 // Abort appends the message that ends the answer early with a status: a LEASEQUERY-REPLY if none was sent, else a
 // LEASEQUERY-DONE (RFC 5460 7.2).
 func (a *Answer) Abort(dst []byte, s dhcpv6.Status, text string) ([]byte, error) {
-	if a.phase == ended {
+	if a.closed || a.phase == ended {
 		return dst, ErrClosed
 	}
 	if a.phase == unsent {

@@ -2,6 +2,7 @@ package leasequery
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
@@ -13,6 +14,10 @@ const (
 	prefixOctets  = optionHeader + 25 // OPTION_IAPREFIX (RFC 8415 21.22)
 	cltOctets     = optionHeader + 4  // OPTION_CLT_TIME (RFC 5007 4.1.2.3)
 )
+
+// maxTrailer bounds the client options and relay data in one message, in octets, so that bindings always have room beside them.
+// What a source may give with a binding is less than half of it: what goes above is left out.
+const maxTrailer = 48 << 10
 
 // portrait is what is said of one client in one or more messages.
 type portrait struct {
@@ -28,17 +33,19 @@ type portrait struct {
 func (a *Answer) examine() bool {
 	p := &a.portrait
 	p.shown, p.next, p.newest = p.shown[:0], 0, 0
+	a.restrictor.forget()
 	var match, described *binding.Entry
 	for i := range p.client.Entries {
 		e := &p.client.Entries[i]
-		if e.State != binding.Active || binding.Remaining(e.Valid, e.LastTransaction, a.now) == 0 || !a.restrictor.permits(a.view, p.client.Link, e) {
+		if !a.inForce(e) || !a.restrictor.permits(a.view, p.client.Link, e) {
 			continue
 		}
 		if len(p.shown) == 0 || e.LastTransaction > p.newest {
 			p.newest = e.LastTransaction
 		}
 		p.shown = append(p.shown, i)
-		if a.matches(e) && (match == nil || e.LastTransaction > match.LastTransaction) {
+		if a.matches(e) && (match == nil || e.LastTransaction > match.LastTransaction ||
+			e.LastTransaction == match.LastTransaction && len(match.Chain) == 0) {
 			match = e
 		}
 		if len(e.Options) > 0 && (described == nil || e.LastTransaction > described.LastTransaction) {
@@ -58,6 +65,11 @@ func (a *Answer) examine() bool {
 	return true
 }
 
+// inForce tells whether a binding is in force: neither ended nor run out.
+func (a *Answer) inForce(e *binding.Entry) bool {
+	return e.State == binding.Active && binding.Remaining(e.Valid, e.LastTransaction, a.now) > 0
+}
+
 // matches tells whether an entry of a selected client is itself what the query looks for.
 func (a *Answer) matches(e *binding.Entry) bool {
 	switch a.selection.By {
@@ -75,27 +87,25 @@ func (a *Answer) matches(e *binding.Entry) bool {
 func (a *Answer) appendClientOptions(dst, options []byte) []byte {
 	for code, v := range binding.Options(options) {
 		c := dhcpv6.OptionCode(code)
-		if ofRelay(c) || a.hidden.has(code) {
+		if ofRelay(c) || a.hidden.has(code) || len(dst)+optionHeader+len(v) > maxTrailer {
 			continue
 		}
-		for _, want := range a.requested {
-			if want == c {
-				dst = append(appendHeader(dst, c, len(v)), v...)
-				break
-			}
+		if _, asked := slices.BinarySearch(a.requested, c); asked {
+			dst = append(appendHeader(dst, c, len(v)), v...)
 		}
 	}
 	return dst
 }
 
 // ofRelay tells whether an option is not a client's: one that a relay adds, which shows only in the relay data, or one that
-// OPTION_CLIENT_DATA is made of.
+// OPTION_CLIENT_DATA or a message is made of.
 func ofRelay(c dhcpv6.OptionCode) bool {
 	switch c {
 	case dhcpv6.OptionInterfaceID, dhcpv6.OptionRemoteID, dhcpv6.OptionSubscriberID, dhcpv6.OptionRelayID, dhcpv6.OptionVSS,
 		dhcpv6.OptionClientLinkLayer, dhcpv6.OptionERO, dhcpv6.OptionRelaySourcePort, dhcpv6.OptionRelayMessage,
 		dhcpv6.OptionClientID, dhcpv6.OptionServerID, dhcpv6.OptionIAAddr, dhcpv6.OptionIAPrefix, dhcpv6.OptionCLTTime,
-		dhcpv6.OptionClientData, dhcpv6.OptionLQRelayData, dhcpv6.OptionLQQuery, dhcpv6.OptionLQClientLink:
+		dhcpv6.OptionClientData, dhcpv6.OptionLQRelayData, dhcpv6.OptionLQQuery, dhcpv6.OptionLQClientLink,
+		dhcpv6.OptionORO, dhcpv6.OptionStatusCode, dhcpv6.OptionLQBaseTime, dhcpv6.OptionLQStartTime, dhcpv6.OptionLQEndTime:
 		return true
 	}
 	return false
@@ -108,7 +118,7 @@ func (a *Answer) appendClientData(dst []byte, start int) []byte {
 	dst = append(dst, byte(dhcpv6.OptionClientData>>8), byte(dhcpv6.OptionClientData), 0, 0)
 	mark := len(dst)
 	dst = append(appendHeader(dst, dhcpv6.OptionClientID, len(p.client.DUID)), p.client.DUID...)
-	room := start + maxMessage - cltOctets - len(p.trailer)
+	room := start + a.over.room() - cltOctets - len(p.trailer)
 	for ; p.next < len(p.shown) && len(dst)+prefixOctets <= room; p.next++ {
 		dst = appendBinding(dst, &p.client.Entries[p.shown[p.next]], a.now)
 	}

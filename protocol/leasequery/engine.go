@@ -3,6 +3,7 @@ package leasequery
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"slices"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
@@ -13,6 +14,7 @@ type Config struct {
 	RelayData RelayDataMode       // RelayDataDefault is RelayDataOnRequest
 	Sensitive []dhcpv6.OptionCode // options that are shown to nobody, in client data and in relay data
 	Metrics   *Metrics            // nil counts for nobody
+	Logger    *slog.Logger        // nil says nothing
 }
 
 // Engine answers queries from the state. Any number of goroutines may use it.
@@ -25,6 +27,9 @@ type Engine struct {
 func New(config Config, state State) *Engine {
 	if config.Metrics == nil {
 		config.Metrics = NewMetrics(nil)
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Engine{config: config, state: state}
 }
@@ -47,11 +52,7 @@ func (e *Engine) Begin(ctx context.Context, r Request) (*Answer, error) {
 	}
 	view, err := e.state.View(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		a.base, a.failed = false, true
-		return a.refuse(refuse(dhcpv6.StatusQueryTerminated, "this server is not up to date; ask another")), nil
+		return a.withoutView(ctx, refused, err)
 	}
 	a.view, a.now = view, e.state.Now()
 	if a.base {
@@ -63,22 +64,51 @@ func (e *Engine) Begin(ctx context.Context, r Request) (*Answer, error) {
 	return a.prepare(r, &q), nil
 }
 
+// withoutView is the answer of a node that cannot prove that it is up to date. A query that is refused for what it is stays
+// refused for that: it must not cost its connection.
+func (a *Answer) withoutView(ctx context.Context, refused *refusal, err error) (*Answer, error) {
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case refused != nil:
+		return a.refuse(refused), nil
+	case a.over == UDP:
+		return nil, &DiscardError{Reason: DiscardNotFresh, Err: err}
+	}
+	a.engine.config.Logger.Debug("leasequery not served", "err", err)
+	a.failed = true
+	return a.refuse(refuse(dhcpv6.StatusQueryTerminated, "this server is not up to date; ask another")), nil
+}
+
 // acceptable tells why a message gets no answer at all.
 func (e *Engine) acceptable(m dhcpv6.Message) error {
 	if m.Type != dhcpv6.MessageLeasequery {
-		return &DiscardError{DiscardType}
+		return &DiscardError{Reason: DiscardType}
 	}
-	if v, ok := m.Options.First(dhcpv6.OptionClientID); !ok || len(v) == 0 {
-		return &DiscardError{DiscardNoClientID}
-	}
-	if e.foreign(m) {
-		return &DiscardError{DiscardForeignServerID}
+	if err := e.addressed(m); err != nil {
+		return err
 	}
 	if _, ok := m.Options.First(dhcpv6.OptionLQQuery); !ok {
-		return &DiscardError{DiscardNoQuery}
+		return &DiscardError{Reason: DiscardNoQuery}
 	}
 	return nil
 }
+
+// addressed tells why a message cannot be answered: its sender does not say who it is, or means another server.
+func (e *Engine) addressed(m dhcpv6.Message) error {
+	switch v, _ := m.Options.First(dhcpv6.OptionClientID); {
+	case len(v) == 0:
+		return &DiscardError{Reason: DiscardNoClientID}
+	case len(v) > maxDUID:
+		return &DiscardError{Reason: DiscardLongClientID}
+	case e.foreign(m):
+		return &DiscardError{Reason: DiscardForeignServerID}
+	}
+	return nil
+}
+
+// maxDUID is the longest DUID, in octets (RFC 8415 11.1).
+const maxDUID = 130
 
 // foreign tells whether a message is meant for another server.
 func (e *Engine) foreign(m dhcpv6.Message) bool {
@@ -90,17 +120,13 @@ func (e *Engine) foreign(m dhcpv6.Message) bool {
 // error wraps ErrDiscard when m gets no answer.
 func (e *Engine) Refuse(dst []byte, m dhcpv6.Message, s dhcpv6.Status, text string) ([]byte, error) {
 	kind := dhcpv6.MessageLeasequeryReply
-	client, _ := m.Options.First(dhcpv6.OptionClientID)
-	if m.Type == dhcpv6.MessageStartTLS {
+	if m.Type == dhcpv6.MessageStartTLS { // its options are ignored (RFC 7653 6.2.2)
 		kind = dhcpv6.MessageReply
-	} else if len(client) == 0 {
-		return dst, &DiscardError{DiscardNoClientID}
-	}
-	if e.foreign(m) {
-		return dst, &DiscardError{DiscardForeignServerID}
+	} else if err := e.addressed(m); err != nil {
+		return dst, err
 	}
 	dst = dhcpv6.AppendHeader(dst, kind, m.TransactionID)
-	if len(client) > 0 {
+	if client, _ := m.Options.First(dhcpv6.OptionClientID); len(client) > 0 && len(client) <= maxDUID {
 		dst = append(appendHeader(dst, dhcpv6.OptionClientID, len(client)), client...)
 	}
 	dst = e.appendServerID(dst, e.state.ServerDUID())
@@ -114,15 +140,22 @@ func (e *Engine) appendServerID(dst, duid []byte) []byte {
 
 // prepare resolves the query against the view and makes the answer ready to stream.
 func (a *Answer) prepare(r Request, q *query) *Answer {
-	config := &a.engine.config
-	selection, found, refused := resolve(a.view, q)
-	if refused != nil {
+	a.obey(r, q)
+	if refused := a.resolve(q); refused != nil {
 		return a.refuse(refused)
 	}
-	a.selection, a.requested = selection, q.requested
-	a.restrictor = restrict(r.Requestor, r.Peer.Addr())
+	if a.over == UDP {
+		a.settleLink(q)
+	}
+	return a
+}
+
+// obey settles what the requestor may see, and what of that it gets.
+func (a *Answer) obey(r Request, q *query) {
+	config := &a.engine.config
 	mode := config.RelayData
 	a.hidden = hiddenOptions(config.Sensitive)
+	a.restrictor = restrict(r.Requestor, r.Peer.Addr())
 	if r.Requestor != nil {
 		if r.Requestor.RelayData != RelayDataDefault {
 			mode = r.Requestor.RelayData
@@ -131,13 +164,6 @@ func (a *Answer) prepare(r Request, q *query) *Answer {
 			a.hidden = slices.Concat(a.hidden, hiddenOptions(r.Requestor.Sensitive))
 		}
 	}
+	a.requested = q.requested
 	a.relayData = (mode == RelayDataAlways || q.asks(dhcpv6.OptionLQRelayData)) && !a.hidden.has(uint16(dhcpv6.OptionLQRelayData))
-	if !found {
-		return a
-	}
-	a.cursor = a.view.Select(selection)
-	if a.over == UDP {
-		a.prepareUDP(q)
-	}
-	return a
 }

@@ -24,12 +24,15 @@ type query struct {
 	link      netip.Addr
 	address   netip.Addr          // QueryByAddress
 	value     []byte              // QueryByClientID, QueryByRelayID, QueryByRemoteID
-	requested []dhcpv6.OptionCode // by the option request option inside OPTION_LQ_QUERY
+	requested []dhcpv6.OptionCode // by the option request option inside OPTION_LQ_QUERY; sorted
 	baseTime  bool                // whether OPTION_LQ_BASE_TIME was asked for
 }
 
 // asks tells whether the query's option request option names a code.
-func (q *query) asks(c dhcpv6.OptionCode) bool { return slices.Contains(q.requested, c) }
+func (q *query) asks(c dhcpv6.OptionCode) bool {
+	_, asked := slices.BinarySearch(q.requested, c)
+	return asked
+}
 
 // parse reads a LEASEQUERY. What cannot be answered is a refusal. baseTime is told even then, as far as it could be read.
 func parse(m dhcpv6.Message, over Transport) (q query, r *refusal) {
@@ -85,16 +88,9 @@ func (q *query) parseRequested(message, inner dhcpv6.Options) *refusal {
 		}
 	}
 	v, _ := inner.First(dhcpv6.OptionORO)
-	for c := range dhcpv6.ORO(v).Codes() {
-		if len(q.requested) < maxRequested && !slices.Contains(q.requested, c) {
-			q.requested = append(q.requested, c)
-		}
-	}
+	q.requested = slices.Compact(slices.Sorted(dhcpv6.ORO(v).Codes()))
 	return nil
 }
-
-// maxRequested bounds how many different options a query may ask for: more than DHCPv6 has for a client.
-const maxRequested = 256
 
 // parseSubject reads what the query looks for: exactly one option of the kind that its type needs.
 func (q *query) parseSubject(o dhcpv6.Options) *refusal {
@@ -105,9 +101,9 @@ func (q *query) parseSubject(o dhcpv6.Options) *refusal {
 	case dhcpv6.QueryByAddress:
 		code, name, least, most = dhcpv6.OptionIAAddr, "OPTION_IAADDR", 24, 65535
 	case dhcpv6.QueryByClientID:
-		code, name, least, most = dhcpv6.OptionClientID, "OPTION_CLIENTID", 1, 130
+		code, name, least, most = dhcpv6.OptionClientID, "OPTION_CLIENTID", 1, maxDUID
 	case dhcpv6.QueryByRelayID:
-		code, name, least, most = dhcpv6.OptionRelayID, "OPTION_RELAY_ID", 1, 130
+		code, name, least, most = dhcpv6.OptionRelayID, "OPTION_RELAY_ID", 1, maxDUID
 	case dhcpv6.QueryByRemoteID:
 		code, name, least, most = dhcpv6.OptionRemoteID, "OPTION_REMOTE_ID", 5, 65535
 	default:

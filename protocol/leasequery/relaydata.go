@@ -15,7 +15,7 @@ const (
 
 // appendRelayData appends OPTION_LQ_RELAY_DATA (RFC 5007 4.1.2.4): where the server received the message from, and the chain as
 // it was received, each level's message within the one outside it, without what the innermost carried. Sensitive options are
-// left out of every level. A chain that does not fit into an option is left out.
+// left out of every level. A chain that maxTrailer has no room for is left out.
 func appendRelayData(dst []byte, c binding.Chain, hidden hiddenOptions) []byte {
 	size := addressSize
 	for l := range c.Levels {
@@ -24,7 +24,7 @@ func appendRelayData(dst []byte, c binding.Chain, hidden hiddenOptions) []byte {
 		}
 		size += relayHeader + hidden.shownOctets(l.Options)
 	}
-	if size == addressSize || size > maxOption {
+	if size == addressSize || len(dst)+optionHeader+size > maxTrailer {
 		return dst
 	}
 	dst = appendHeader(dst, dhcpv6.OptionLQRelayData, size)
@@ -43,9 +43,6 @@ func appendRelayData(dst []byte, c binding.Chain, hidden hiddenOptions) []byte {
 	return dst
 }
 
-// maxOption is the longest value of an option, in octets.
-const maxOption = 65535
-
 // peerOf is who sent the outermost message to the server. Where the source does not know, the outermost relay's global
 // link-address stands for it, else that of the next relay inward.
 func peerOf(c binding.Chain) netip.Addr {
@@ -53,7 +50,7 @@ func peerOf(c binding.Chain) netip.Addr {
 		return a
 	}
 	for l := range c.Levels {
-		if a := l.Link; a.IsGlobalUnicast() && !a.IsUnspecified() {
+		if a := l.Link; a.IsGlobalUnicast() {
 			return a
 		}
 	}

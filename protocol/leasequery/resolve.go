@@ -1,50 +1,71 @@
 package leasequery
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 )
 
-// resolve turns a query into what the view can select by. found is false for an answer that is complete and empty.
-func resolve(v binding.View, q *query) (sel binding.Query, found bool, r *refusal) {
+// resolve turns the query into a walk over the view. Without a refusal and without a cursor the answer is complete and empty.
+func (a *Answer) resolve(q *query) *refusal {
 	var links []binding.LinkID
 	if !q.link.IsUnspecified() {
-		if links = v.SelectLinks(nil, q.link); len(links) == 0 {
-			return sel, false, refuse(dhcpv6.StatusNotConfigured, "no link has the link-address %v", q.link)
+		if links = a.view.SelectLinks(nil, q.link); len(links) == 0 {
+			return refuse(dhcpv6.StatusNotConfigured, "no link has the link-address %v", q.link)
 		}
 	}
-	switch q.kind {
-	case dhcpv6.QueryByAddress:
-		return resolveAddress(v, q, links)
-	case dhcpv6.QueryByClientID:
-		return binding.Query{By: binding.ByClientID, Value: q.value, Links: links}, true, nil
-	case dhcpv6.QueryByRelayID:
-		return binding.Query{By: binding.ByRelayID, Value: q.value, Links: links}, true, nil
-	case dhcpv6.QueryByRemoteID:
-		return binding.Query{By: binding.ByRemoteID, Value: q.value, Links: links}, true, nil
+	if q.kind == dhcpv6.QueryByAddress {
+		return a.resolveAddress(q.address, links)
 	}
-	return binding.Query{By: binding.ByLinkAddress, Links: links}, true, nil
+	a.selection = binding.Query{By: binding.By(q.kind), Value: q.value, Links: links}
+	a.cursor = a.view.Select(a.selection)
+	return nil
 }
 
-// resolveAddress finds the binding of an address: exactly that address, else the longest delegated prefix that contains it.
-func resolveAddress(v binding.View, q *query, links []binding.LinkID) (sel binding.Query, found bool, r *refusal) {
-	if a := q.address; a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() || a.Is4In6() {
-		return sel, false, refuse(dhcpv6.StatusNotConfigured, "%v is not a global unicast address", a)
+// resolveAddress finds the binding of an address: exactly that address, else the longest delegated prefix that contains it. A
+// binding that has run out, and only awaits its removal, does not stand in the way. One that the requestor may not see is as if
+// nobody had the address.
+func (a *Answer) resolveAddress(address netip.Addr, links []binding.LinkID) *refusal {
+	if address.IsUnspecified() || address.IsMulticast() || address.IsLinkLocalUnicast() || address.Is4In6() {
+		return refuse(dhcpv6.StatusNotConfigured, "%v is not a global unicast address", address)
 	}
-	key, link, ok := v.FindAddress(q.address)
-	if !ok {
-		key, link, ok = v.FindDelegated(q.address)
-	}
-	if !ok {
-		if _, known := v.LinkHolding(q.address); len(links) == 0 && !known {
-			return sel, false, refuse(dhcpv6.StatusNotConfigured, "no link holds %v", q.address)
+	for _, find := range []func(netip.Addr) (binding.Key, binding.LinkID, bool){a.view.FindAddress, a.view.FindDelegated} {
+		key, link, ok := find(address)
+		if !ok {
+			continue
 		}
-		return sel, false, nil
+		a.selection = binding.Query{By: binding.ByAddress, Key: key, Links: []binding.LinkID{link}}
+		shown, inForce := a.peek()
+		if shown && (len(links) == 0 || slices.Contains(links, link)) {
+			a.cursor = a.view.Select(a.selection)
+		}
+		if shown {
+			return nil
+		}
+		if inForce {
+			break
+		}
 	}
-	if len(links) > 0 && !slices.Contains(links, link) {
-		return sel, false, nil
+	if _, known := a.view.LinkHolding(address); len(links) == 0 && !known {
+		return refuse(dhcpv6.StatusNotConfigured, "no link holds %v", address)
 	}
-	return binding.Query{By: binding.ByAddress, Key: key, Links: []binding.LinkID{link}}, true, nil
+	return nil
+}
+
+// peek tells whether the one binding that is selected is in force, and whether the requestor may see it.
+func (a *Answer) peek() (shown, inForce bool) {
+	if !a.view.Select(a.selection).Next(&a.portrait.client) {
+		return false, false
+	}
+	if a.examine() {
+		return true, true
+	}
+	for i := range a.portrait.client.Entries {
+		if e := &a.portrait.client.Entries[i]; a.matches(e) && a.inForce(e) {
+			return false, true
+		}
+	}
+	return false, false
 }

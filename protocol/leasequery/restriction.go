@@ -23,7 +23,7 @@ type restrictor struct {
 
 	link      binding.LinkID // the link that linkSeen is about
 	linkSeen  bool           // whether everything on it may be seen
-	chain     *byte          // the chain that chainSeen is about: chains are shared between bindings
+	chain     *byte          // the chain that chainSeen is about: a client's bindings mostly share one
 	chainSeen bool
 }
 
@@ -38,6 +38,13 @@ func restrict(r *Requestor, peer netip.Addr) *restrictor {
 		out.addresses = []netip.Addr{peer.Unmap().WithZone("")}
 	}
 	return out
+}
+
+// forget makes ready for another client. Octets of the one before may since have been overwritten with other ones.
+func (x *restrictor) forget() {
+	if x != nil {
+		x.chain = nil
+	}
 }
 
 // permits tells whether the requestor may see the entry, which is on the link.
@@ -76,7 +83,7 @@ func (x *restrictor) holdsLink(view binding.View, link binding.LinkID) bool {
 func (x *restrictor) holdsChain(c binding.Chain) bool {
 	source := c.Sender()
 	for l := range c.Levels {
-		if slices.Contains(x.addresses, source) || slices.Contains(x.addresses, l.Link) {
+		if x.names(source) || x.names(l.Link) {
 			return true
 		}
 		source = l.Peer
@@ -89,4 +96,9 @@ func (x *restrictor) holdsChain(c binding.Chain) bool {
 		}
 	}
 	return false
+}
+
+// names tells whether an address is one of the requestor's. The unspecified address, which stands for an unknown one, never is.
+func (x *restrictor) names(a netip.Addr) bool {
+	return !a.IsUnspecified() && slices.Contains(x.addresses, a)
 }
