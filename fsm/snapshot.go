@@ -137,9 +137,5 @@ func (b *blockReader) small(kind byte) ([]byte, error) {
 	if err := b.section(kind); err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(b, maxSmallSection))
-	if err != nil {
-		return nil, fmt.Errorf("section %d: %w", kind, err)
-	}
-	return data, nil
+	return io.ReadAll(io.LimitReader(b, maxSmallSection))
 }
