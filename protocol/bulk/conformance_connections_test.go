@@ -167,8 +167,8 @@ func TestRule11FramesUnderFourOctets(t *testing.T) {
 }
 
 func TestRule12QueriesRunSideBySide(t *testing.T) {
-	const large = 100_000
-	s := serve(t, many(t, large, 10), Config{})
+	const clients = 100_000
+	s := serve(t, large(t), Config{})
 	all, few := lq(qLink, "2001:db8:ffff::1"), lq(qRelayID, "::", opt(optRelayID, []byte("relay-few")))
 	w := dialWire(t, s.addr)
 	w.send(lqMsg(1, all), lqMsg(2, few))
@@ -180,13 +180,13 @@ func TestRule12QueriesRunSideBySide(t *testing.T) {
 		}
 		if b[2] == msgDone {
 			if b[5] != 2 {
-				t.Fatalf("the query of %d clients ended first", large)
+				t.Fatalf("the query of %d clients ended first", clients)
 			}
 			break
 		}
 	}
-	if before >= large/100 {
-		t.Errorf("%d messages of the large answer before the small one ended, want under %d", before, large/100)
+	if before >= clients/100 {
+		t.Errorf("%d messages of the large answer before the small one ended, want under %d", before, clients/100)
 	}
 	for {
 		if b := w.next(); b[2] == msgDone {
@@ -219,7 +219,7 @@ func TestRule13HalfCloseGetsEveryAnswer(t *testing.T) {
 	}
 	messages, dones := map[byte]int{}, map[byte]int{}
 	for {
-		b, err := readFrame(w)
+		b, err := w.frame()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -248,11 +248,11 @@ func TestRule13HalfCloseWithoutQuery(t *testing.T) {
 }
 
 func TestRule14StalledReaderIsClosed(t *testing.T) {
-	s := serve(t, many(t, 100_000, 10), Config{DataTimeout: 300 * time.Millisecond})
+	s := serve(t, large(t), Config{DataTimeout: 300 * time.Millisecond})
 	w := dialWire(t, s.addr)
 	w.send(lqMsg(1, lq(qLink, "2001:db8:ffff::1")))
 	await(t, "the stalled connection is closed", func() bool { return s.metric(t, MetricClosed, "stalled") == 1 })
-	octets, err := io.Copy(io.Discard, w)
+	octets, err := io.Copy(io.Discard, w.in)
 	if err == nil || octets > 16<<20 {
 		t.Errorf("then read %d octets, %v; want a reset after what the kernels held", octets, err)
 	}
@@ -263,7 +263,7 @@ func TestRule14StalledReaderIsClosed(t *testing.T) {
 
 // What a requestor that reads nothing costs does not grow with its answer.
 func TestRule14StalledReaderIsBounded(t *testing.T) {
-	s := serve(t, many(t, 100_000, 10), Config{})
+	s := serve(t, large(t), Config{})
 	w := dialWire(t, s.addr)
 	w.send(lqMsg(1, lq(qLink, "2001:db8:ffff::1")), lqMsg(2, lq(qLink, "2001:db8:ffff::1")))
 	var settled, last float64
@@ -292,7 +292,7 @@ func TestRule14HalfAMessageIsClosed(t *testing.T) {
 }
 
 func TestRule14OldViewEndsWithQueryTerminated(t *testing.T) {
-	s := serve(t, many(t, 100_000, 10), Config{MaxViewAge: 200 * time.Millisecond})
+	s := serve(t, large(t), Config{MaxViewAge: 200 * time.Millisecond})
 	w := dialWire(t, s.addr)
 	w.send(lqMsg(1, lq(qLink, "2001:db8:ffff::1")))
 	await(t, "the view is given back", func() bool { return s.metric(t, MetricTerminated, "view") == 1 })
@@ -320,7 +320,7 @@ func TestRule15FailureBeforeTheFirstReply(t *testing.T) {
 }
 
 func TestRule15FailureEndsTheOtherAnswersToo(t *testing.T) {
-	world := many(t, 100_000, 10)
+	world := large(t)
 	s := serve(t, world, Config{})
 	w := dialWire(t, s.addr)
 	w.send(lqMsg(1, lq(qLink, "2001:db8:ffff::1")))
@@ -347,7 +347,7 @@ func TestRule15FailureEndsTheOtherAnswersToo(t *testing.T) {
 }
 
 func TestRule15DrainEndsAnswersWithQueryTerminated(t *testing.T) {
-	s := serve(t, many(t, 100_000, 10), Config{})
+	s := serve(t, large(t), Config{})
 	w := dialWire(t, s.addr)
 	w.send(lqMsg(1, lq(qLink, "2001:db8:ffff::1")))
 	w.next()
@@ -403,7 +403,7 @@ func TestRule16LongestIdleConnectionMakesRoom(t *testing.T) {
 }
 
 func TestRule16NewcomerIsClosedWhenAllAreBusy(t *testing.T) {
-	s := serve(t, many(t, 100_000, 10), Config{MaxConnections: 2})
+	s := serve(t, large(t), Config{MaxConnections: 2})
 	for range 2 {
 		w := dialWire(t, s.addr)
 		w.send(lqMsg(1, lq(qLink, "2001:db8:ffff::1")))

@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
@@ -93,6 +94,7 @@ func relayForw(hops int, link, peer string, options ...[]byte) []byte {
 type wire struct {
 	t *testing.T
 	*net.TCPConn
+	in *bufio.Reader // reads must come from here
 }
 
 func dialWire(t *testing.T, l net.Addr) *wire {
@@ -106,7 +108,7 @@ func dialWire(t *testing.T, l net.Addr) *wire {
 	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	return &wire{t, c.(*net.TCPConn)}
+	return &wire{t: t, TCPConn: c.(*net.TCPConn), in: bufio.NewReaderSize(c, 32<<10)}
 }
 
 func (w *wire) send(b ...[]byte) {
@@ -119,21 +121,22 @@ func (w *wire) send(b ...[]byte) {
 // next is the next frame, size included.
 func (w *wire) next() []byte {
 	w.t.Helper()
-	b, err := readFrame(w)
+	b, err := w.frame()
 	if err != nil {
 		w.t.Fatalf("read: %v", err)
 	}
 	return b
 }
 
-func readFrame(r io.Reader) ([]byte, error) {
+// frame is the next frame, or how the connection ended.
+func (w *wire) frame() ([]byte, error) {
 	var size [2]byte
-	if _, err := io.ReadFull(r, size[:]); err != nil {
+	if _, err := io.ReadFull(w.in, size[:]); err != nil {
 		return nil, err
 	}
 	b := make([]byte, 2+int(binary.BigEndian.Uint16(size[:])))
 	copy(b, size[:])
-	_, err := io.ReadFull(r, b[2:])
+	_, err := io.ReadFull(w.in, b[2:])
 	return b, err
 }
 
@@ -169,7 +172,7 @@ func (w *wire) expectStatus(kind, id, status int) {
 // expectEnd wants the connection to end with nothing more said.
 func (w *wire) expectEnd() {
 	w.t.Helper()
-	rest, err := io.ReadAll(w)
+	rest, err := io.ReadAll(w.in)
 	if len(rest) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		w.t.Fatalf("want the end, got %x, %v", rest, err)
 	}

@@ -53,14 +53,21 @@ func newWorld() *world { return &world{Store: store.New()} }
 // put applies changes of the source "kea", in one entry.
 func (w *world) put(t testing.TB, changes ...binding.Change) *world {
 	t.Helper()
+	if err := w.apply(changes...); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) apply(changes ...binding.Change) error {
 	for i := range changes {
 		if err := changes[i].Validate(); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
 	w.index++
 	w.Apply(store.Batch{Index: w.index, Clock: now, Source: "kea", Changes: changes})
-	return w
+	return nil
 }
 
 // link defines a link: its name at the source, its prefixes and its relay addresses.
@@ -174,16 +181,40 @@ func (s *Server) metricsRunning(registry *prometheus.Registry) float64 {
 	return -1
 }
 
-// many is a world of so many clients of one address and one delegated prefix each, behind one relay; the first few also
-// behind another.
+// hundredThousand is a crowd of 100,000, 10 of them behind another relay, made once: it takes a while. Nobody writes to it.
+var hundredThousand = sync.OnceValues(func() (*world, error) { return crowd(100_000, 10) })
+
+// large is a world that shares the store of hundredThousand.
+func large(t testing.TB) *world {
+	t.Helper()
+	w, err := hundredThousand()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &world{Store: w.Store}
+}
+
+// many is a crowd of its own.
 func many(t testing.TB, clients, few int) *world {
 	t.Helper()
-	w := newWorld().put(t, link("net", []string{"2001:db8::/32"}, "2001:db8:ffff::1"))
+	w, err := crowd(clients, few)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// crowd is a world of so many clients of one address and one delegated prefix each, behind the relay "relay-all"; the first few
+// behind "relay-few" instead.
+func crowd(clients, few int) (*world, error) {
+	w := newWorld()
+	if err := w.apply(link("net", []string{"2001:db8::/32"}, "2001:db8:ffff::1")); err != nil {
+		return nil, err
+	}
 	chains := []binding.Chain{onRelay("2001:db8:ffff::1", "relay-few", "few"), onRelay("2001:db8:ffff::1", "relay-all", "all")}
 	batch := make([]binding.Change, 0, 2048)
 	for n := range clients {
-		var a [16]byte
-		copy(a[:], addr("2001:db8:1::"))
+		a := [16]byte(addr("2001:db8:1::"))
 		binary.BigEndian.PutUint32(a[12:], uint32(n+1))
 		chain := chains[1]
 		if n < few {
@@ -191,14 +222,15 @@ func many(t testing.TB, clients, few int) *world {
 		}
 		duid := "client" + string(u32(uint32(n)))
 		batch = append(batch, lease(binding.NA, netip.AddrFrom16(a).String(), duid, chain))
-		copy(a[:], addr("2001:db8:8000::"))
-		binary.BigEndian.PutUint32(a[4:], 0x80000000|uint32(n)<<4)
-		p := netip.PrefixFrom(netip.AddrFrom16(a), 60).Masked()
-		batch = append(batch, lease(binding.PD, p.String(), duid, chain))
+		p := [16]byte(addr("2001:db8::"))
+		binary.BigEndian.PutUint32(p[4:], 0x80000000|uint32(n)<<4)
+		batch = append(batch, lease(binding.PD, netip.PrefixFrom(netip.AddrFrom16(p), 60).String(), duid, chain))
 		if len(batch) >= 2000 || n == clients-1 {
-			w.put(t, batch...)
+			if err := w.apply(batch...); err != nil {
+				return nil, err
+			}
 			batch = batch[:0]
 		}
 	}
-	return w
+	return w, nil
 }

@@ -32,6 +32,7 @@ const (
 
 // What bounds the end of a connection.
 const (
+	evictTimeout  = time.Second // for the last octets of a connection that made room: it no longer counts
 	lingerTimeout = time.Second // for the peer to close, so that unread input does not turn our last octets into a reset
 	blockedCheck  = time.Second // how often a blocked sender looks at the age of its views
 )
@@ -141,25 +142,35 @@ func (c *conn) drain() {
 	signal(c.room)
 }
 
-// evict closes the connection if no query runs on it, and tells whether it did. A query that is still on its way is not lost
-// to the requestor: it sees the close and asks again (RFC 5460 7.4).
+// evict closes the connection if no query runs on it, and tells whether it did. What was already gathered of the last answer
+// still goes out. A query that is on its way is not lost to the requestor: it sees the close and asks again (RFC 5460 7.4).
 func (c *conn) evict() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queries) > 0 || c.ending != "" {
+	if c.busy() {
 		return false
 	}
 	c.ending = endEvicted
 	c.armRead(time.Now())
+	c.armWrite(time.Time{})
 	signal(c.wake)
 	return true
 }
 
-// idle tells since when no query has run; ok is false while one does.
+// idle tells since when no query has run; ok is false while one does. One whose last octets are being handed to the kernel
+// does not: its requestor may have them before this server knows, and open its next connection.
 func (c *conn) idle() (since time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.idleSince, len(c.queries) == 0 && c.ending == ""
+	if len(c.queries) > 0 {
+		return time.Now(), !c.busy()
+	}
+	return c.idleSince, !c.busy()
+}
+
+// busy tells whether a query runs, or the connection ends anyway. mu is held.
+func (c *conn) busy() bool {
+	return c.ending != "" || slices.ContainsFunc(c.queries, func(q *query) bool { return !q.ended })
 }
 
 // enter makes q one of the running queries. A transaction-id that is still in use is refused: answering it would break the

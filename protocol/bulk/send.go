@@ -248,7 +248,11 @@ func (s *sender) terminate() (reason, bool) {
 	for _, q := range slices.Clone(s.ring) {
 		s.abort(q, dhcpv6.StatusQueryTerminated, text, why)
 	}
-	if err := s.flush(time.Now().Add(c.server.config.DataTimeout)); err != nil {
+	limit := c.server.config.DataTimeout
+	if why == endEvicted {
+		limit = min(limit, evictTimeout)
+	}
+	if err := s.flush(time.Now().Add(limit)); err != nil {
 		return s.broke(err), false
 	}
 	s.settle()
