@@ -251,3 +251,11 @@ func drawChanges(t *rapid.T) []Change {
 	}
 	return out
 }
+
+func snapshotReader(t testingT, f *FSM) io.Reader { return bytes.NewReader(snapshotOf(t, f)) }
+
+// closer is a reader with a Close that does nothing.
+type closer struct{ io.Reader }
+
+// Close does nothing.
+func (closer) Close() error { return nil }
