@@ -1,9 +1,11 @@
 package leasequerytest
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/leasehold/leasehold/fsm/binding"
@@ -58,25 +60,11 @@ func (s *State) SetBindings(bindings ...Binding) {
 
 // compare orders entries as answers do: by link, client, kind, address, length; ended entries of one key last.
 func compare(a, b Binding) int {
-	if a.Link != b.Link {
-		return int(a.Link) - int(b.Link)
-	}
-	if a.DUID != b.DUID {
-		return slices.Compare([]byte(a.DUID), []byte(b.DUID))
-	}
-	if a.Kind != b.Kind {
-		return int(a.Kind) - int(b.Kind)
-	}
-	if c := a.Prefix.Addr().Compare(b.Prefix.Addr()); c != 0 {
-		return c
-	}
-	if a.Prefix.Bits() != b.Prefix.Bits() {
-		return a.Prefix.Bits() - b.Prefix.Bits()
-	}
-	return int(a.State) - int(b.State)
+	return cmp.Or(cmp.Compare(a.Link, b.Link), strings.Compare(a.DUID, b.DUID), cmp.Compare(a.Kind, b.Kind),
+		a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()), cmp.Compare(a.State, b.State))
 }
 
-// SetTime sets the closed time and, not before it, cluster time.
+// SetTime sets the closed time and, not before it, cluster time. Views that were taken keep their closed time.
 func (s *State) SetTime(clock, now binding.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,12 +95,12 @@ func (s *State) OpenViews() int {
 	return s.open
 }
 
-// View is the state as it is now.
+// View is the state as it is now. The error is the one that was set, or the context's.
 func (s *State) View(ctx context.Context) (binding.View, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return nil, s.err
+	if err := cmp.Or(s.err, ctx.Err()); err != nil {
+		return nil, err
 	}
 	s.open++
 	return &View{state: s, links: s.links, bindings: s.bindings, clock: s.clock}, nil

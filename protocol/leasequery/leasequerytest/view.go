@@ -57,14 +57,39 @@ func (v *View) LinkHolding(a netip.Addr) (id binding.LinkID, ok bool) {
 	return id, ok
 }
 
-// Representative is the lowest address of the link's first prefix.
+// Representative is the lowest address in the link's prefixes that no other link's longer prefix holds: the first of a prefix, or
+// the first behind a prefix that another link has within it.
 func (v *View) Representative(id binding.LinkID) netip.Addr {
-	for _, l := range v.links {
-		if l.ID == id && len(l.Prefixes) > 0 {
-			return l.Prefixes[0].Addr()
+	best := netip.Addr{}
+	for _, p := range v.LinkPrefixes(id) {
+		for a := p.Addr(); a.IsValid() && p.Contains(a); a = v.behind(a, p) {
+			if holder, _ := v.LinkHolding(a); holder == id && (!best.IsValid() || a.Less(best)) {
+				best = a
+				break
+			}
 		}
 	}
-	return netip.Addr{}
+	return best
+}
+
+// behind is the address behind the longest prefix within p that holds a; the zero Addr when there is none.
+func (v *View) behind(a netip.Addr, p netip.Prefix) netip.Addr {
+	longest := p
+	for _, l := range v.links {
+		for _, q := range l.Prefixes {
+			if q.Bits() > longest.Bits() && q.Contains(a) {
+				longest = q
+			}
+		}
+	}
+	if longest == p {
+		return netip.Addr{}
+	}
+	last := longest.Addr().As16()
+	for bit := longest.Bits(); bit < 128; bit++ {
+		last[bit/8] |= 1 << (7 - bit%8)
+	}
+	return netip.AddrFrom16(last).Next()
 }
 
 // LinkPrefixes is the link's prefixes.
@@ -111,37 +136,59 @@ func (v *View) Release() {
 	v.state.open--
 }
 
+// cursor walks over the bindings. What it hands out lies in buffers of its own that the next call overwrites, as the contract of
+// binding.Cursor allows: whoever keeps a slice for longer is found out.
 type cursor struct {
 	view  *View
 	query binding.Query
 	at    int
+	duid  []byte
+	text  []byte // chains and options
 }
 
-// Next fills c with the next client.
+// Next fills out with the next client.
 func (c *cursor) Next(out *binding.Client) bool {
+	if c.view.released {
+		panic("cursor used after its view was released")
+	}
 	all := c.view.bindings
 	for c.at < len(all) {
-		first := all[c.at]
-		end := c.at
-		for end < len(all) && all[end].Link == first.Link && all[end].DUID == first.DUID {
-			end++
+		first, matched := c.at, false
+		for ; c.at < len(all) && all[c.at].Link == all[first].Link && all[c.at].DUID == all[first].DUID; c.at++ {
+			matched = matched || c.matches(&all[c.at])
 		}
-		group := all[c.at:end]
-		c.at = end
-		if !slices.ContainsFunc(group, c.matches) {
-			continue
+		if matched {
+			c.fill(out, all[first:c.at])
+			return true
 		}
-		out.Link, out.DUID, out.Entries = first.Link, []byte(first.DUID), out.Entries[:0]
-		for _, b := range group {
-			out.Entries = append(out.Entries, b.Entry)
-		}
-		return true
 	}
 	return false
 }
 
-func (c *cursor) matches(b Binding) bool {
-	q := c.query
+// fill overwrites out with a client.
+func (c *cursor) fill(out *binding.Client, group []Binding) {
+	c.duid = append(c.duid[:0], group[0].DUID...)
+	out.Link, out.DUID, out.Entries = group[0].Link, c.duid, out.Entries[:0]
+	octets := 0
+	for i := range group {
+		octets += len(group[i].Chain) + len(group[i].Options)
+	}
+	c.text = slices.Grow(c.text[:0], octets)
+	for i := range group {
+		e := group[i].Entry
+		e.Chain, e.Options = c.copy(e.Chain), c.copy(e.Options)
+		out.Entries = append(out.Entries, e)
+	}
+}
+
+// copy appends b to the cursor's text, which has room for it, and returns the copy.
+func (c *cursor) copy(b []byte) []byte {
+	c.text = append(c.text, b...)
+	return c.text[len(c.text)-len(b) : len(c.text) : len(c.text)]
+}
+
+func (c *cursor) matches(b *Binding) bool {
+	q := &c.query
 	if b.State != binding.Active || ((q.Links != nil || q.By == binding.ByLinkAddress) && !slices.Contains(q.Links, b.Link)) {
 		return false
 	}
