@@ -17,7 +17,7 @@ func newRoot(version string) *cobra.Command {
 	}
 	root.SetVersionTemplate("leasehold {{.Version}}\n")
 	root.AddCommand(
-		serverCommand(version), devCommand(), queryCommand(), statusCommand(), membersCommand(), joinCommand(),
+		serverCommand(version), devCommand(), demoCommand(), queryCommand(), statusCommand(), membersCommand(), joinCommand(),
 		leaveCommand(), removeCommand(), transferCommand(), bindingsCommand(), sourcesCommand(), linksCommand(), feedCommand(),
 		configCommand(), versionCommand(version), manCommand(),
 	)

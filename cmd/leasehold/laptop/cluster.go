@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/leasehold/leasehold/cmd/leasehold/config"
@@ -178,4 +179,16 @@ func (c *Cluster) Stop() error {
 		errs = append(errs, <-done)
 	}
 	return errors.Join(errs...)
+}
+
+// Describe names the nodes, with their process ids.
+func (c *Cluster) Describe() string {
+	var b strings.Builder
+	for i, n := range c.Nodes {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s (pid %d)", n.Name, n.PID)
+	}
+	return b.String()
 }
