@@ -25,15 +25,21 @@ func (s *Store) end(src *source, c *binding.Change) outcome {
 	if !s.wins(binding.End, src, &k.entry, at) {
 		return ignored
 	}
-	s.finish(k.place, k.duid, &k.entry, c.Reason, at)
+	s.finishBy(src.number, k.place, k.duid, &k.entry, c.Reason, at)
 	s.follow(k.duid, &k.entry)
 	return changed
 }
 
 // finish turns a binding in force into an end, kept in its client's record until it is pruned. live may not alias a record.
 func (s *Store) finish(lh uint64, duid []byte, live *entry, reason binding.State, at binding.Time) {
+	s.finishBy(live.source, lh, duid, live, reason, at)
+}
+
+// finishBy is finish for an end that a source reports: the end is that source's, who may not be the one that owned the
+// binding. What comes later is weighed against the end.
+func (s *Store) finishBy(source uint16, lh uint64, duid []byte, live *entry, reason binding.State, at binding.Time) {
 	e := *live
-	e.state, e.lt, e.mark = reason, at, s.nextMark()
+	e.state, e.lt, e.mark, e.source = reason, at, s.nextMark(), source
 	expiry, ends := binding.Expiry(live.valid, live.lt)
 	if !ends {
 		expiry = never

@@ -113,7 +113,7 @@ func (m *model) next() int {
 	return m.seq
 }
 
-func (m *model) finish(b *held, reason binding.State, at binding.Time) {
+func (m *model) finish(b *held, reason binding.State, at binding.Time) *held {
 	e := *b
 	m.drop(b)
 	expiry, ends := binding.Expiry(b.Valid, b.LastTransaction)
@@ -126,6 +126,7 @@ func (m *model) finish(b *held, reason binding.State, at binding.Time) {
 	e.state, e.LastTransaction, e.seq, e.changed = reason, at, m.next(), m.clock
 	m.supersede(&e)
 	m.bindings = append(m.bindings, &e)
+	return &e
 }
 
 // settle moves every binding to where it belongs.
@@ -163,7 +164,7 @@ func (m *model) apply(source string, c *binding.Change) {
 			!m.wins(binding.End, source, b.LastTransaction, old) {
 			return
 		}
-		m.finish(old, c.Reason, b.LastTransaction)
+		m.finish(old, c.Reason, b.LastTransaction).source = source
 	case binding.Upsert:
 		m.upsert(source, src, &c.Binding)
 	}
