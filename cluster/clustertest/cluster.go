@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -209,6 +210,9 @@ func (c *Cluster) RequireSameState() string {
 		if n := m.running.Load(); n != nil {
 			nodes = append(nodes, m)
 			v, err := n.View(ctx)
+			for errors.Is(err, cluster.ErrNotFresh) && ctx.Err() == nil { // a healed node may have to wait for Raft's next attempt
+				v, err = n.View(ctx)
+			}
 			if err != nil {
 				c.tb.Fatalf("view of node %d: %v", m.Index, err)
 			}
