@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -292,4 +293,16 @@ func (l *lone) bindings() int {
 	v := l.StaleView()
 	defer v.Release()
 	return int(v.Len())
+}
+
+// counted is a counter's value.
+func counted(t testing.TB, c prometheus.Counter) float64 {
+	t.Helper()
+	r := prometheus.NewRegistry()
+	r.MustRegister(c)
+	families, err := r.Gather()
+	if err != nil || len(families) != 1 {
+		t.Fatalf("read counter: %d metrics, %v", len(families), err)
+	}
+	return families[0].GetMetric()[0].GetCounter().GetValue()
 }
