@@ -75,6 +75,9 @@ func (n *Node) learn(r JoinRequest) {
 func (n *Node) place(ctx context.Context, r JoinRequest, servers []raft.Server, known raft.Server, member bool) error {
 	for _, s := range servers {
 		if string(s.Address) == r.RaftAddress && string(s.ID) != r.ID {
+			if err := n.isGone(ctx, s); err != nil {
+				return err
+			}
 			n.log.Warn("member is replaced by a node of a new id at its address", "removed", s.ID, "id", r.ID, "address", s.Address)
 			if err := n.remove(ctx, string(s.ID)); err != nil {
 				return err
@@ -92,6 +95,18 @@ func (n *Node) place(ctx context.Context, r JoinRequest, servers []raft.Server, 
 		return changeError("add member "+r.ID, err)
 	}
 	n.log.Info("placed member", "id", r.ID, "name", r.Name, "address", r.RaftAddress, "known", member)
+	return nil
+}
+
+// isGone refuses to give a member's address to another while the member answers.
+func (n *Node) isGone(ctx context.Context, s raft.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.HeartbeatTimeout)
+	defer cancel()
+	_, leader := n.raft.Load().LeaderWithID()
+	m := n.member(s, leader, n.peers())
+	if d, err := n.describe(ctx, m); err == nil && d.RaftAddress == string(s.Address) {
+		return fmt.Errorf("%w: raft address %s is that of member %s (%s), which answers", ErrInvalid, s.Address, m.Name, m.ID)
+	}
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/leasehold/leasehold/fsm"
 )
 
 // Config is what a node is told. DefaultConfig has everything but names, addresses and the data directory.
@@ -54,7 +56,7 @@ func DefaultConfig() Config {
 		SnapshotThreshold: 32768, SnapshotBytes: 2 << 30, SnapshotInterval: time.Minute, TrailingLogs: 16384, MaxAppendEntries: 64,
 		ReadHold: 5 * time.Second, MaxStaleness: 10 * time.Second, ProofInterval: 250 * time.Millisecond,
 		ClockMaxStep: time.Minute, TickInterval: time.Second, MaintainLimit: 8192,
-		MaxInFlight: 32 << 20, MaxEntry: 1 << 20,
+		MaxInFlight: 32 << 20, MaxEntry: fsm.MaxEntry,
 		JoinInterval: time.Second, AdmitInterval: time.Second, PromoteAfter: 10 * time.Second,
 		ShutdownTimeout: 5 * time.Second, RaftStallTimeout: 5 * time.Second, CatchUp: 10 * time.Minute,
 	}

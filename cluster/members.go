@@ -114,12 +114,22 @@ func (n *Node) member(s raft.Server, leader raft.ServerID, peers map[string]memb
 
 // lookup finds a member by id or name.
 func (n *Node) lookup(idOrName string) (Member, error) {
+	var named []Member
 	for _, m := range n.Members() {
-		if m.ID == idOrName || (m.Name != "" && m.Name == idOrName) {
+		switch {
+		case m.ID == idOrName:
 			return m, nil
+		case m.Name == idOrName && m.Name != "":
+			named = append(named, m)
 		}
 	}
-	return Member{}, fmt.Errorf("%w: %q", ErrNoMember, idOrName)
+	switch len(named) {
+	case 0:
+		return Member{}, fmt.Errorf("%w: %q", ErrNoMember, idOrName)
+	case 1:
+		return named[0], nil
+	}
+	return Member{}, fmt.Errorf("%w: %d members are named %q: say which by id, such as %s", ErrInvalid, len(named), idOrName, named[0].ID)
 }
 
 // Leader is the leader that this node knows; false when there is none.

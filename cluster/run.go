@@ -174,10 +174,9 @@ func (n *Node) snapshotByBytes(ctx context.Context) {
 		if n.stores.log.bytes.Load() < n.cfg.SnapshotBytes {
 			continue
 		}
-		n.stores.log.bytes.Store(0)
-		err := await(ctx, n.raft.Load().Snapshot())
-		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && ctx.Err() == nil {
-			n.log.Warn("no snapshot yet", "error", err)
+		// Shortly after a change of the membership there can be none: it is tried again.
+		if err := await(ctx, n.raft.Load().Snapshot()); err != nil && ctx.Err() == nil {
+			n.log.Debug("no snapshot yet", "error", err)
 		}
 	}
 }

@@ -28,7 +28,7 @@ type stores struct {
 	log       *logStore
 	cached    *raft.LogCache
 	stable    raft.StableStore
-	snapshots *raft.FileSnapshotStore
+	snapshots *snapshotStore
 }
 
 // openStores opens the Raft log and the snapshots in dir. broken is called, once, with the first error of the disk.
@@ -62,9 +62,11 @@ func (s *stores) open(dir string, logger *slog.Logger, broken func(error)) error
 	if err := removeUnfinished(filepath.Join(dir, snapshotsDir), logger); err != nil {
 		return err
 	}
-	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, retainSnapshots, raftLogger(logger)); err != nil {
+	files, err := raft.NewFileSnapshotStoreWithLogger(dir, retainSnapshots, raftLogger(logger))
+	if err != nil {
 		return fmt.Errorf("open snapshots in %q: %w", dir, err)
 	}
+	s.snapshots = &snapshotStore{SnapshotStore: files, log: s.log}
 	return nil
 }
 
@@ -125,7 +127,7 @@ func (d *disk) do(what string, write func() error) error {
 type logStore struct {
 	raft.LogStore
 	disk  *disk
-	bytes atomic.Int64 // written since take
+	bytes atomic.Int64 // written since the newest snapshot was begun
 }
 
 // StoreLog stores one entry.
@@ -150,6 +152,18 @@ func (s *logStore) DeleteRange(first, last uint64) error {
 		}
 	}
 	return nil
+}
+
+// snapshotStore begins the count of octets of log anew with each snapshot, whoever asked for it.
+type snapshotStore struct {
+	raft.SnapshotStore
+	log *logStore
+}
+
+// Create begins a snapshot.
+func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, cIndex uint64, tr raft.Transport) (raft.SnapshotSink, error) {
+	s.log.bytes.Store(0)
+	return s.SnapshotStore.Create(version, index, term, c, cIndex, tr)
 }
 
 // stableStore ends the node when a term or vote cannot be written: Raft would go on with what it only remembers.
