@@ -19,7 +19,7 @@ func newRoot(version string) *cobra.Command {
 	root.AddCommand(
 		serverCommand(version), devCommand(), demoCommand(), queryCommand(), statusCommand(), membersCommand(), joinCommand(),
 		leaveCommand(), removeCommand(), transferCommand(), bindingsCommand(), sourcesCommand(), linksCommand(), feedCommand(),
-		configCommand(), versionCommand(version), manCommand(),
+		configCommand(), versionCommand(version), manCommand(), benchCommand(),
 	)
 	return root
 }
