@@ -15,8 +15,9 @@ type news struct {
 	changes []binding.Change
 }
 
-// drawNews draws what several sources say. All that is said of a key is about one client, and no two sources say something
-// of one moment or ends what it did not say was there: those are the cases that no rule can settle without the order.
+// drawNews draws what several sources say. All that is said of a key is about one client, no two sources speak of one
+// moment, and where several have a key none ends it before the others' last word: the conflict table settles the rest by the
+// order of the log, because an end that comes after an end is not remembered.
 func drawNews(t *rapid.T) (all []news) {
 	for i, a := range append(worldAddresses, worldPrefixes...) {
 		first := binding.Change{Event: binding.Upsert}
@@ -29,18 +30,24 @@ func drawNews(t *rapid.T) (all []news) {
 		b.DUID = []byte(rapid.SampledFrom(worldDUIDs).Draw(t, "duid"))
 		b.IAID = uint32(i)
 		b.Valid, b.Preferred = 1000, 500
-		for n, source := range rapid.SliceOfNDistinct(rapid.SampledFrom(worldSources), 0, 3, rapid.ID).Draw(t, "sources") {
+		sources := rapid.SliceOfNDistinct(rapid.SampledFrom(worldSources), 0, 3, rapid.ID).Draw(t, "sources")
+		for n, source := range sources {
 			one := news{source: source}
 			for j := range rapid.IntRange(1, 4).Draw(t, "changes") {
 				c := first
 				c.Binding.LastTransaction = binding.Time(1_000_000 + (rapid.IntRange(0, 20).Draw(t, "later")+20*j)*10 + n)
 				c.Binding.Stamp = uint32(c.Binding.LastTransaction)
-				if j > 0 && one.changes[j-1].Event == binding.Upsert && rapid.IntRange(0, 2).Draw(t, "end") == 0 {
+				if len(sources) == 1 && rapid.IntRange(0, 2).Draw(t, "end") == 0 {
 					c.Event, c.Reason = binding.End, binding.Released
 				} else {
 					c.Binding.LinkName = []byte(rapid.SampledFrom(worldNames).Draw(t, "name"))
 					c.Binding.Chain = drawChain(t)
 				}
+				one.changes = append(one.changes, c)
+			}
+			if n == 1 && rapid.Bool().Draw(t, "last end") {
+				c := binding.Change{Event: binding.End, Reason: binding.Expired, Binding: first.Binding}
+				c.Binding.LastTransaction = 1_010_000
 				one.changes = append(one.changes, c)
 			}
 			all = append(all, one)
