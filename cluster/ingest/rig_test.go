@@ -149,7 +149,7 @@ func serve(t testing.TB, s *Service) string {
 	if err != nil {
 		t.Fatalf("listen: %v", err)
 	}
-	server := rpc.NewServer(nil)
+	server := rpc.NewServer(nil, nil)
 	ingestv1.RegisterIngestServer(server, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

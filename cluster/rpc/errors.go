@@ -65,7 +65,8 @@ func ToStatus(err error) error {
 	return status.Error(codes.Internal, err.Error())
 }
 
-// FromStatus is ToStatus backwards: an error that wraps the sentinel that the status names, or the status itself.
+// FromStatus is ToStatus backwards: an error that wraps the sentinel that the status names, or context.Canceled or
+// context.DeadlineExceeded for a status that says so without a reason, or the status itself.
 func FromStatus(err error) error {
 	s, ok := status.FromError(err)
 	if err == nil || !ok {
@@ -81,6 +82,12 @@ func FromStatus(err error) error {
 				return fmt.Errorf("%w: %w", m.err, err)
 			}
 		}
+	}
+	switch s.Code() {
+	case codes.Canceled:
+		return fmt.Errorf("%w: %w", context.Canceled, err)
+	case codes.DeadlineExceeded:
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	return err
 }

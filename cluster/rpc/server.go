@@ -24,30 +24,41 @@ const (
 	pingInterval = 10 * time.Second // between keepalive probes, of both sides
 	pingTimeout  = 5 * time.Second
 	stopGrace    = 5 * time.Second // for calls to end once the server stops
+	callTime     = 2 * time.Minute // for a call with one answer
+	streamWindow = 1 << 20         // octets that a peer may send on one stream before they are read
+	connWindow   = 4 << 20         // octets that a peer may send on one connection before they are read
+	headerList   = 16 << 10        // octets of the headers of a call
 )
 
 // Server serves gRPC. Make one with NewServer, register services with it, then Run it.
 type Server struct {
 	*grpc.Server
-	health *health.Server
-	log    *slog.Logger
-	ready  chan struct{}
+	health  *health.Server
+	log     *slog.Logger
+	metrics *Metrics
+	ready   chan struct{}
 }
 
-// NewServer is a server with the health and reflection services. It starts nothing.
-func NewServer(log *slog.Logger) *Server {
+// NewServer is a server with the health and reflection services. The health service says NOT_SERVING until SetServing. It starts
+// nothing. A nil logger discards, nil metrics are counted for nobody.
+func NewServer(log *slog.Logger, metrics *Metrics) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{log: log, health: health.NewServer(), ready: make(chan struct{})}
+	if metrics == nil {
+		metrics = NewMetrics(nil)
+	}
+	s := &Server{log: log, metrics: metrics, health: health.NewServer(), ready: make(chan struct{})}
 	s.Server = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(maxStreams), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval / 2, PermitWithoutStream: true}),
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow), grpc.MaxHeaderListSize(headerList),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 	)
 	healthv1.RegisterHealthServer(s.Server, s.health)
-	reflection.Register(s.Server)
+	reflection.RegisterV1(s.Server)
+	s.SetServing(false)
 	return s
 }
 
@@ -71,6 +82,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	close(s.ready)
 	select {
 	case err := <-served:
+		s.Stop()
 		return fmt.Errorf("serve gRPC on %v: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
@@ -94,20 +106,27 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+// unary runs a call with one answer, which ends in time even if its caller set no deadline.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	defer s.metrics.begin()()
 	out, err := next(ctx, req)
 	return out, s.outcome(info.FullMethod, err)
 }
 
 func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	defer s.metrics.begin()()
 	return s.outcome(info.FullMethod, next(srv, stream))
 }
 
-// outcome maps a call's error and logs the ones that are this node's fault.
+// outcome maps a call's error, counts it and logs the ones that are this node's fault: here and nowhere else.
 func (s *Server) outcome(method string, err error) error {
 	err = ToStatus(err)
-	if code := status.Code(err); code == codes.Internal || code == codes.Unknown {
-		s.log.Error("gRPC call failed", "method", method, "err", err)
+	code := status.Code(err)
+	s.metrics.ended(method, code)
+	if code == codes.Internal || code == codes.Unknown {
+		s.log.Error("gRPC call failed", "method", method, "error", err)
 	}
 	return err
 }
