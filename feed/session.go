@@ -166,10 +166,13 @@ func (s *session) send(ctx context.Context, answered chan error) error {
 			s.watch.heard(true)
 		}
 		r := &request{header: b.appendHeader(make([]byte, 0, 32), sequence, s.now()), body: b.body}
-		if err := s.stream.SendMsg(r); err != nil {
+		octets := uint64(len(r.header) + r.body.Len())
+		err := s.stream.SendMsg(r)
+		b.body.Free()
+		if err != nil {
 			return err
 		}
-		s.ledger.add(func(t *Totals) { t.Batches++; t.Octets += uint64(len(r.header) + r.body.Len()) })
+		s.ledger.add(func(t *Totals) { t.Batches++; t.Octets += octets })
 	}
 }
 

@@ -87,7 +87,8 @@ func (w *window) idle() bool {
 }
 
 // take gives the next batch to send and its number, or nil while there is none or enough is in flight. A batch larger than all
-// that is allowed in flight goes alone.
+// that is allowed in flight goes alone. The caller frees the body when it has sent it: a batch that is sent again may be
+// acknowledged, for the first time that it was sent, meanwhile.
 func (w *window) take() (*batch, uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,6 +103,7 @@ func (w *window) take() (*batch, uint64) {
 	w.next++
 	w.flight += b.octets()
 	w.sent = max(w.sent, sequence)
+	b.body.Ref()
 	return b, sequence
 }
 

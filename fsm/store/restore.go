@@ -152,6 +152,9 @@ func (x *restorer) record() (bool, error) {
 	if want := x.s.hash.of(rec.duid()); uint32(lh) != want || placeLink(lh) == 0 {
 		return false, fmt.Errorf("%w: place %x of duid %s", ErrSnapshot, lh, binding.FormatDUID(rec.duid()))
 	}
+	if id := placeLink(lh); (x.records == 0 || id != placeLink(x.lastPlace)) && x.s.links.Snapshot().Identity(id) == nil {
+		return false, fmt.Errorf("%w: a client on link %d, which there is not", ErrSnapshot, id)
+	}
 	if err := x.inOrder(lh, rec); err != nil {
 		return false, err
 	}

@@ -32,6 +32,7 @@ type admission struct {
 
 	mu         sync.Mutex
 	closed     bool
+	admitted   uint64
 	conns      map[*conn]struct{}
 	requestors map[netip.Addr]*requestor
 }
@@ -58,6 +59,8 @@ func (a *admission) admit(s *Server, socket net.Conn, peer netip.AddrPort, entry
 	a.requestors[peer.Addr()] = r
 	r.connections++
 	c := newConn(s, socket, peer, entry, r)
+	a.admitted++
+	c.number = a.admitted
 	a.conns[c] = struct{}{}
 	s.metrics.connections.Inc()
 	s.serving.Add(1) // under mu: nobody is added once Drain waits
@@ -73,9 +76,11 @@ func (a *admission) makeRoom(r *requestor) bool {
 			if r != nil && c.requestor != r {
 				continue
 			}
-			if at, ok := c.idle(); ok && (longest == nil || at.Before(since)) {
-				longest, since = c, at
+			at, ok := c.idle()
+			if !ok || longest != nil && (at.After(since) || at.Equal(since) && c.number > longest.number) {
+				continue
 			}
+			longest, since = c, at
 		}
 		if longest == nil {
 			return false

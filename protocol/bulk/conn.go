@@ -40,6 +40,7 @@ const (
 // conn is one accepted connection. mu guards what the receiver, the sender and the server share; deadlines of the socket are
 // set with mu held, so that they always follow from this state.
 type conn struct {
+	number     uint64 // in the order of admission
 	server     *Server
 	socket     net.Conn
 	peer       netip.AddrPort
@@ -58,7 +59,8 @@ type conn struct {
 	mu         sync.Mutex
 	queries    []*query  // running, in order of arrival
 	handed     []*query  // of these, those that the sender has not taken yet
-	idleSince  time.Time // when the last query ended
+	idleSince  time.Time // when the last query's last octet was with the kernel: IdleTimeout counts from then
+	quietSince time.Time // when the last query's last message was made: who makes room is decided by it
 	frameSince time.Time // when the first octet of the frame that is not complete came; zero without one
 	receiving  bool      // false once no further query is read
 	draining   bool      // no further query is to be read
@@ -162,10 +164,7 @@ func (c *conn) evict() bool {
 func (c *conn) idle() (since time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queries) > 0 {
-		return time.Now(), !c.busy()
-	}
-	return c.idleSince, !c.busy()
+	return c.quietSince, !c.busy()
 }
 
 // busy tells whether a query runs, or the connection ends anyway. mu is held.
@@ -197,6 +196,7 @@ func (c *conn) finish(q *query) {
 	q.close()
 	c.mu.Lock()
 	q.ended = true
+	c.quietSince = time.Now()
 	c.mu.Unlock()
 }
 
