@@ -86,7 +86,7 @@ func validateKey(k Kind, p netip.Prefix) error {
 		return fmt.Errorf("%w: prefix %v has bits behind its length", ErrInvalid, p)
 	case k != PD && p.Bits() != 128:
 		return fmt.Errorf("%w: an address needs length 128, not %d", ErrInvalid, p.Bits())
-	case p.Addr().IsUnspecified() || p.Addr().IsMulticast() || p.Addr().IsLinkLocalUnicast():
+	case !isGlobal(p.Addr()):
 		return fmt.Errorf("%w: %v is not a global unicast prefix", ErrInvalid, p)
 	}
 	return nil

@@ -36,7 +36,8 @@ const (
 )
 
 // AppendChain appends the encoding of a chain to dst. sender is who sent the outermost message to the server; the zero Addr
-// when that is unknown. Levels are outermost first; without levels nothing is appended.
+// when that is unknown. Levels are outermost first; without levels nothing is appended. Whether the result may be stored, a level
+// with more than 65,535 octets of options among other things, is for Validate to tell.
 func AppendChain(dst []byte, sender netip.Addr, levels []Level) Chain {
 	if len(levels) == 0 {
 		return dst
@@ -113,8 +114,10 @@ func (c Chain) Validate() error {
 		used += levelHeader + len(l.Options)
 	}
 	switch {
-	case used != len(c) || n == 0:
-		return fmt.Errorf("%w: relay chain broken off after level %d", ErrInvalid, n)
+	case used != len(c):
+		return fmt.Errorf("%w: relay chain broken off at level %d", ErrInvalid, n)
+	case n == 0:
+		return fmt.Errorf("%w: relay chain without levels", ErrInvalid)
 	case n > MaxHops:
 		return fmt.Errorf("%w: relay chain of %d levels, want at most %d", ErrInvalid, n, MaxHops)
 	}
@@ -132,8 +135,9 @@ func (c Chain) LinkAddress() (a netip.Addr, ok bool) {
 	return a, ok
 }
 
+// isGlobal tells whether a is an IPv6 unicast address of global or unique local scope.
 func isGlobal(a netip.Addr) bool {
-	return a.Is6() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsMulticast()
+	return a.Is6() && !a.Is4In6() && a.Zone() == "" && !a.IsUnspecified() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsMulticast()
 }
 
 // RelayIDs iterates over the relay-ids (OPTION_RELAY_ID values: DUIDs) of every level.

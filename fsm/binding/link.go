@@ -39,7 +39,7 @@ func (l *Link) Validate() error {
 		}
 	}
 	for _, a := range l.Relays {
-		if !isGlobal(a) || a.Is4In6() || a.Zone() != "" {
+		if !isGlobal(a) {
 			return fmt.Errorf("%w: link %q: relay address %v is not a global IPv6 address", ErrInvalid, l.Label, a)
 		}
 	}
