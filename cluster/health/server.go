@@ -16,10 +16,12 @@ import (
 
 // Limits of the HTTP server.
 const (
-	headerTimeout = 5 * time.Second
-	idleTimeout   = time.Minute
-	maxHeader     = 16 << 10 // octets
-	stopGrace     = 2 * time.Second
+	readTimeout  = 5 * time.Second  // for a whole request
+	writeTimeout = 30 * time.Second // for a whole answer
+	maxScrapes   = 8                // requests for metrics answered at once
+	idleTimeout  = time.Minute
+	maxHeader    = 16 << 10 // octets
+	stopGrace    = 2 * time.Second
 )
 
 // Server serves a node's health and metrics.
@@ -39,9 +41,11 @@ func New(reasons func() []string, metrics prometheus.Gatherer, log *slog.Logger)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", s.livez)
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: maxScrapes,
+	}))
 	s.http = &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: mux, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return s
@@ -57,7 +61,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	close(s.ready)
 	select {
 	case err := <-served:
-		return fmt.Errorf("serve HTTP on %v: %w", l.Addr(), err)
+		return fmt.Errorf("serve HTTP on %v: %w", l.Addr(), errors.Join(err, s.http.Close()))
 	case <-ctx.Done():
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
