@@ -138,7 +138,7 @@ func (n *process) assembleNode(version string) (*fsm.FSM, error) {
 
 // assembleServices builds what others talk to.
 func (n *process) assembleServices(machine *fsm.FSM, registry *prometheus.Registry, policy *leasequery.Policy) {
-	n.rpc = rpc.NewServer(n.log.With("part", "grpc"))
+	n.rpc = rpc.NewServer(n.log.With("part", "grpc"), rpc.NewMetrics(registry))
 	n.ingest = ingest.New(n.node, machine, n.pool, n.log.With("part", "ingest"), ingest.NewMetrics(registry))
 	ingestv1.RegisterIngestServer(n.rpc, n.ingest)
 	adminv1.RegisterAdminServer(n.rpc, admin.New(n.node, machine, rpc.NewPeers(n.pool), n.pool, n.log.With("part", "admin")))
