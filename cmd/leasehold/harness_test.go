@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
+	"github.com/leasehold/leasehold/feed"
+	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
+)
+
+// built is the binary that the tests of whole processes run, built once.
+var built struct {
+	once sync.Once
+	dir  string
+	path string
+	err  error
+	out  []byte
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
+}
+
+// binary builds the program as its users do, without cgo.
+func binary(t testing.TB) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("whole processes are left out of short runs")
+	}
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "leasehold-test-"); built.err != nil {
+			return
+		}
+		built.path = filepath.Join(built.dir, "leasehold")
+		cmd := exec.Command("go", "build", "-o", built.path, ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		built.out, built.err = cmd.CombinedOutput()
+	})
+	if built.err != nil {
+		t.Fatalf("build: %v\n%s", built.err, built.out)
+	}
+	return built.path
+}
+
+// startCluster runs a cluster of processes until the test ends.
+func startCluster(t testing.TB, nodes int, set ...string) *laptop.Cluster {
+	t.Helper()
+	c, err := laptop.New(laptop.Config{Binary: binary(t), Dir: t.TempDir(), Nodes: nodes, Set: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Errorf("stop the cluster: %v", err)
+		}
+	})
+	if err := c.Start(deadline(t, time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// deadline is a context that ends the test's waits when something hangs. No test depends on how long anything takes.
+func deadline(t testing.TB, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// newAgent makes a feeder of a source.
+func newAgent(t testing.TB, c *laptop.Cluster, name string, s feed.Source) *feed.Agent {
+	t.Helper()
+	a, err := feed.New(feedConfig(name, c.GRPC(), 0, slog.New(slog.DiscardHandler), nil), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// adminOf is a client of one node's administration.
+func adminOf(t testing.TB, n *laptop.Node) adminv1.AdminClient {
+	t.Helper()
+	conn, err := grpc.NewClient(n.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return adminv1.NewAdminClient(conn)
+}
+
+// until waits for a condition.
+func until(t testing.TB, ctx context.Context, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("wait until %s: %v", what, context.Cause(ctx))
+		}
+	}
+}
+
+// requireSameState waits until all nodes have applied the same and fails unless their states are equal. It returns how many
+// bindings there are.
+func requireSameState(t testing.TB, c *laptop.Cluster) uint64 {
+	t.Helper()
+	ctx := deadline(t, time.Minute)
+	for _, n := range c.Nodes { // a read that begins now sees everything acknowledged, on every node
+		s, err := adminOf(t, n).ListBindings(ctx, &adminv1.ListBindingsRequest{Consistent: true, Source: "nobody"})
+		if err == nil {
+			_, err = s.Recv()
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			t.Fatalf("read from %s: %v", n.Name, err)
+		}
+	}
+	r, err := adminOf(t, c.Nodes[0]).Status(ctx, &adminv1.StatusRequest{StateHash: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.GetNodes()) != len(c.Nodes) {
+		t.Fatalf("%d nodes in the status, want %d", len(r.GetNodes()), len(c.Nodes))
+	}
+	for _, n := range r.GetNodes() {
+		if n.GetStateHash() == "" || n.GetStateHash() != r.GetNodes()[0].GetStateHash() {
+			t.Errorf("%s has state %q with %d bindings, %s has %q with %d", n.GetName(), n.GetStateHash(), n.GetBindings(),
+				r.GetNodes()[0].GetName(), r.GetNodes()[0].GetStateHash(), r.GetNodes()[0].GetBindings())
+		}
+	}
+	return r.GetNodes()[0].GetBindings()
+}
+
+// listed is everything that a node lists, by address or prefix: the client and IAID that have it.
+func listed(t testing.TB, n *laptop.Node) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	s, err := adminOf(t, n).ListBindings(deadline(t, time.Minute), &adminv1.ListBindingsRequest{Consistent: true})
+	for err == nil {
+		var r *adminv1.ListBindingsResponse
+		if r, err = s.Recv(); err != nil {
+			break
+		}
+		for _, b := range r.GetBindings() {
+			key := b.GetAddress() + b.GetPrefix()
+			if _, twice := out[key]; twice {
+				t.Errorf("%s lists %s twice", n.Name, key)
+			}
+			out[key] = string(b.GetDuid())
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Fatalf("list bindings of %s: %v", n.Name, err)
+	}
+	return out
+}
