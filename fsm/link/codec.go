@@ -34,6 +34,7 @@ const tableVersion = 1
 
 // AppendBinary appends the binary form of the table. Equal tables have equal octets.
 func (t *Table) AppendBinary(dst []byte) []byte {
+	dst = slices.Grow(dst, t.links.n*(octetsOfPrefix+6)) // nearly all links of a large table have one prefix
 	dst = append(dst, tableVersion)
 	dst = binary.AppendUvarint(dst, uint64(t.links.n))
 	before := binding.LinkID(0)
