@@ -31,26 +31,36 @@ type session struct {
 	acked    bool // whether it acknowledged anything, by its welcome or later
 }
 
-// watchdog ends a session when an answer is owed for too long.
+// watchdog ends a session when an answer is owed for too long. It begins with one owed: the welcome.
 type watchdog struct {
 	mu    sync.Mutex
 	after time.Duration
+	owed  func() bool
 	timer *time.Timer
 }
 
-func newWatchdog(after time.Duration, bite func()) *watchdog {
-	return &watchdog{after: after, timer: time.AfterFunc(after, bite)}
+func newWatchdog(after time.Duration, owed func() bool, bite func()) *watchdog {
+	return &watchdog{after: after, owed: owed, timer: time.AfterFunc(after, bite)}
 }
 
-// heard begins the wait anew, or ends it when nothing is owed.
-func (d *watchdog) heard(owed bool) {
+// look begins the wait anew if something is owed, and ends it if not. What is owed is looked up under the lock: else a sender
+// and a receiver that look at the same time could leave the wait ended with something owed.
+func (d *watchdog) look() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if owed {
+	if d.owed() {
 		d.timer.Reset(d.after)
 	} else {
 		d.timer.Stop()
 	}
+}
+
+// stop ends the wait for good.
+func (d *watchdog) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owed = func() bool { return false }
+	d.timer.Stop()
 }
 
 // run feeds the node at the address until everything is acknowledged (nil) or the stream breaks. The error is a gRPC status, or
@@ -61,8 +71,8 @@ func (s *session) run(ctx context.Context, address string) error {
 		return fmt.Errorf("connect to %s: %w", address, err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	s.watch = newWatchdog(s.config.AnswerTimeout, func() { cancel(errSilent) })
-	defer s.watch.heard(false)
+	s.watch = newWatchdog(s.config.AnswerTimeout, s.window.owed, func() { cancel(errSilent) })
+	defer s.watch.stop()
 	err = s.feed(ctx, cancel, conn)
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errSilent) {
 		err = cause
@@ -130,7 +140,7 @@ func (s *session) welcome() error {
 	s.ledger.add(func(t *Totals) { t.Sessions++ })
 	s.acked = done != tally{}
 	s.book(done, nil)
-	s.watch.heard(false)
+	s.watch.look()
 	return nil
 }
 
@@ -149,7 +159,7 @@ func (s *session) send(ctx context.Context, answered chan error) error {
 		b, sequence := s.window.take()
 		if b == nil {
 			if s.window.done() {
-				s.watch.heard(true) // what is owed now is the end of the stream
+				s.watch.look()
 				return s.stream.CloseSend()
 			}
 			select {
@@ -163,7 +173,7 @@ func (s *session) send(ctx context.Context, answered chan error) error {
 			}
 		}
 		if s.window.inFlight() <= 1 {
-			s.watch.heard(true)
+			s.watch.look()
 		}
 		r := &request{header: b.appendHeader(make([]byte, 0, 32), sequence, s.now()), body: b.body}
 		octets := uint64(len(r.header) + r.body.Len())
@@ -192,7 +202,7 @@ func (s *session) receive() error {
 		if err := s.take(answer); err != nil {
 			return err
 		}
-		s.watch.heard(s.window.inFlight() > 0 || s.window.done())
+		s.watch.look()
 	}
 }
 

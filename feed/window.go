@@ -171,6 +171,13 @@ func (w *window) rewind(sequence uint64) error {
 	return nil
 }
 
+// owed tells whether the node is to answer: an acknowledgement or, when all is acknowledged, the end of the stream.
+func (w *window) owed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.next > 0 || (w.closed && len(w.pending) == 0)
+}
+
 // inFlight is how many batches are sent and not acknowledged.
 func (w *window) inFlight() int {
 	w.mu.Lock()
