@@ -39,21 +39,40 @@ func FuzzConnection(f *testing.F) {
 		if asksForMuch(input) {
 			t.Skip("an answer too long to read each time")
 		}
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = c.Close() }() // read to its end by then
-		if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			// A server that has had enough may close first.
-			_, _ = c.Write(input)
-			_ = c.(*net.TCPConn).CloseWrite()
-		}()
-		checkAnswers(t, c)
+		exchange(t, l.Addr(), input)
 	})
+}
+
+// exchange sends octets, closes its half and checks what comes back.
+func exchange(t *testing.T, server net.Addr, input []byte) {
+	t.Helper()
+	c, err := net.Dial("tcp", server.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }() // read to its end by then
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		// A server that has had enough may close first.
+		_, _ = c.Write(input)
+		_ = c.(*net.TCPConn).CloseWrite()
+	}()
+	checkAnswers(t, c)
+}
+
+// FuzzServer is FuzzConnection with real answers from a real store.
+func FuzzServer(f *testing.F) {
+	for _, q := range [][]byte{
+		lq(qLink, "2001:db8:ffff::1"), lq(qAddress, "::", iaAddr("2001:db8:1::b", 0, 0)), lq(qClientID, "::", opt(optClientID, []byte("\x00\x01client-a"))),
+		lq(qRelayID, "2001:db8:1::", opt(optRelayID, []byte("relay-1")), opt(optORO, u16(optRelayData), u16(optBaseTime))),
+		lq(qRemoteID, "::", opt(optRemoteID, u32(9), []byte("port-2"))), lq(9, "::"), opt(optQuery),
+	} {
+		f.Add(cat(lqMsg(1, q), lqMsg(2, q, q)))
+	}
+	s := serve(f, house(f), Config{MaxConnections: 1000, MaxConnectionsPerRequestor: 1000})
+	f.Fuzz(func(t *testing.T, input []byte) { exchange(t, s.addr, input) })
 }
 
 // asksForMuch tells whether a frame of the input asks for more than a few thousand clients.
