@@ -24,7 +24,7 @@ type Config struct {
 	ElectionTimeout   time.Duration
 	LeaderLease       time.Duration // a leader that hears no majority for this long steps down; above the disk's worst stall
 	SnapshotThreshold uint64        // log entries since the last snapshot that make a new one
-	SnapshotBytes     int64         // octets of log since the last snapshot that make a new one
+	SnapshotBytes     int64         // octets of log since the last snapshot that make a new one at the latest
 	SnapshotInterval  time.Duration // how often SnapshotThreshold is looked at
 	TrailingLogs      uint64        // log entries kept behind a snapshot
 	MaxAppendEntries  int           // log entries in one message and one disk write

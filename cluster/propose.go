@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -90,13 +89,17 @@ func (n *Node) propose(ctx context.Context, entry []byte, accepting func() error
 		return nil, fmt.Errorf("propose: wait for turn: %w", context.Cause(ctx))
 	}
 	defer func() { <-pr.turn }()
-	if err := accepting(); err != nil || pr.stamps == nil {
-		pr.flight.Release(p.cost)
-		return nil, fmt.Errorf("propose: %w", errors.Join(ErrNotLeader, err))
+	pr.waiting.Add(1) // before looking whether the node stops: it stops only when nothing waits
+	err := accepting()
+	if err == nil && pr.stamps == nil {
+		err = ErrNotLeader
+	}
+	if err != nil {
+		pr.settled(p)
+		return nil, fmt.Errorf("propose: %w", err)
 	}
 	fsm.Seal(entry, pr.stamps.stamp(n.instant()))
 	pr.last.Store(int64(n.instant()))
-	pr.waiting.Add(1)
 	p.future = n.raft.Load().Apply(entry, n.cfg.RaftStallTimeout)
 	pr.settle <- p // settled by a goroutine that outlives every proposal
 	return p, nil
@@ -154,6 +157,11 @@ func (pr *proposer) finish(p *Pending) {
 		p.err = fmt.Errorf("propose: %w: state machine answered %T", ErrUnknown, p.future.Response())
 	}
 	close(p.done)
+	pr.settled(p)
+}
+
+// settled gives back what p took.
+func (pr *proposer) settled(p *Pending) {
 	pr.flight.Release(p.cost)
 	if pr.waiting.Add(-1) == 0 {
 		pr.idle.tell()

@@ -171,7 +171,11 @@ func (n *Node) watchLeader(ctx context.Context) {
 // snapshotByBytes takes a snapshot when the log has grown by so many octets: Raft counts only entries.
 func (n *Node) snapshotByBytes(ctx context.Context) {
 	for pause(ctx, time.Second) {
-		if n.stores.log.bytes.Load() < n.cfg.SnapshotBytes {
+		due, err := n.stores.snapshotDue(n.cfg.SnapshotBytes)
+		if err != nil {
+			n.log.Warn("snapshot is not taken", "error", err)
+		}
+		if !due {
 			continue
 		}
 		// Shortly after a change of the membership there can be none: it is tried again.

@@ -17,9 +17,10 @@ import (
 
 const (
 	retainSnapshots = 2
-	logCacheEntries = 256
+	logCacheEntries = 128
 	deleteChunk     = 1000 // log entries deleted in one transaction, which holds up writes
 	lockTimeout     = time.Second
+	minSnapshotLog  = 64 << 20 // octets of log that are worth a snapshot, however small the state is
 )
 
 // stores is what Raft keeps on disk.
@@ -67,7 +68,7 @@ func (s *stores) open(dir string, logger *slog.Logger, broken func(error)) error
 		return fmt.Errorf("open snapshots in %q: %w", dir, err)
 	}
 	s.snapshots = &snapshotStore{SnapshotStore: files, log: s.log}
-	return nil
+	return s.beginReplay()
 }
 
 // hasState tells whether the node has a log or snapshot of its own.
@@ -77,6 +78,36 @@ func (s *stores) hasState() (bool, error) {
 		return false, fmt.Errorf("look for raft state: %w", err)
 	}
 	return has, nil
+}
+
+// beginReplay notes which part of the log will be replayed, so that its octets count as written since the newest snapshot.
+func (s *stores) beginReplay() error {
+	first, ferr := s.bolt.FirstIndex()
+	last, lerr := s.bolt.LastIndex()
+	metas, serr := s.snapshots.List()
+	if err := errors.Join(ferr, lerr, serr); err != nil {
+		return fmt.Errorf("look for the log to replay: %w", err)
+	}
+	if len(metas) > 0 {
+		first = metas[0].Index + 1
+	}
+	s.log.replayed.Store(first)
+	s.log.last = last
+	return nil
+}
+
+// snapshotDue tells whether the log has grown so much since the newest snapshot that it is time for another: by as many octets
+// as that has, within bounds. So a node replays about as much as it restores, and writes about twice what the log has.
+func (s *stores) snapshotDue(most int64) (bool, error) {
+	grown := s.log.bytes.Load()
+	if grown >= most || grown < minSnapshotLog {
+		return grown >= most, nil
+	}
+	metas, err := s.snapshots.List()
+	if err != nil {
+		return false, fmt.Errorf("list snapshots: %w", err)
+	}
+	return len(metas) == 0 || grown >= metas[0].Size, nil
 }
 
 // removeUnfinished removes the snapshots that a crash broke off; Raft never does.
@@ -128,6 +159,20 @@ type logStore struct {
 	raft.LogStore
 	disk  *disk
 	bytes atomic.Int64 // written since the newest snapshot was begun
+
+	replayed atomic.Uint64 // the next entry whose replay is to be counted
+	last     uint64        // the newest entry at the start
+}
+
+// GetLog reads an entry. The first time that one from before the start is read, in order, it counts as written.
+func (s *logStore) GetLog(index uint64, l *raft.Log) error {
+	if err := s.LogStore.GetLog(index, l); err != nil {
+		return err
+	}
+	if index <= s.last && s.replayed.CompareAndSwap(index, index+1) {
+		s.bytes.Add(int64(len(l.Data) + len(l.Extensions)))
+	}
+	return nil
 }
 
 // StoreLog stores one entry.

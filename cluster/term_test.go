@@ -230,7 +230,10 @@ func (s *spy) RequestPreVote(id raft.ServerID, a raft.ServerAddress, req *raft.R
 
 // TestManyProposalsInFlightStayInOrder proposes many batches without waiting between them.
 func TestManyProposalsInFlightStayInOrder(t *testing.T) {
-	c := clustertest.New(t, clustertest.Options{Config: func(_ int, c *cluster.Config) { c.MaxInFlight, c.MaxEntry = 64<<10, 32<<10 }})
+	c := clustertest.New(t, clustertest.Options{Config: func(_ int, c *cluster.Config) {
+		c.MaxInFlight, c.MaxEntry = 64<<10, 32<<10
+		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLease = 2*time.Second, 2*time.Second, 2*time.Second // no change of leader meanwhile
+	}})
 	n := c.Leader().Node()
 	var pending []*cluster.Pending
 	const batches = 300

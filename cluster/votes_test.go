@@ -219,6 +219,46 @@ func TestDeleteRangeInChunks(t *testing.T) {
 	}
 }
 
+func TestReplayCountsAsLogSinceSnapshot(t *testing.T) {
+	dir := t.TempDir()
+	st := openTestStores(t, dir)
+	for i := range uint64(10) {
+		if err := st.log.StoreLog(&raft.Log{Index: i + 1, Data: make([]byte, 100)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := st.log.bytes.Load(); got != 1000 {
+		t.Errorf("octets written: %d, want 1000", got)
+	}
+	again := &stores{bolt: st.bolt}
+	if err := again.open(dir, slog.New(slog.DiscardHandler), func(error) {}); err != nil {
+		t.Fatal(err)
+	}
+	var l raft.Log
+	for range 3 { // replayed, then read again for a follower
+		for i := range uint64(10) {
+			if err := again.cached.GetLog(i+1, &l); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := again.log.bytes.Load(); got != 1000 {
+		t.Errorf("octets replayed: %d, want 1000", got)
+	}
+	for _, tc := range []struct {
+		most int64
+		due  bool
+	}{{1000, true}, {1001, false}} {
+		if due, err := again.snapshotDue(tc.most); due != tc.due || err != nil {
+			t.Errorf("snapshot due with at most %d octets: %v, %v", tc.most, due, err)
+		}
+	}
+	again.log.bytes.Store(minSnapshotLog)
+	if due, err := again.snapshotDue(1 << 40); !due || err != nil {
+		t.Errorf("first snapshot due after %d octets: %v, %v", minSnapshotLog, due, err)
+	}
+}
+
 func TestUnfinishedSnapshotsAreRemovedAtBoot(t *testing.T) {
 	dir := t.TempDir()
 	torn, whole := filepath.Join(dir, snapshotsDir, "2-9-1.tmp"), filepath.Join(dir, snapshotsDir, "keep")
