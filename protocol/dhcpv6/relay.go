@@ -102,9 +102,6 @@ func shift(err error, by int) error {
 
 // appendAddress appends 16 octets: :: for the zero Addr, ::ffff:a.b.c.d for an IPv4 address; a zone is left out.
 func appendAddress(dst []byte, a netip.Addr) []byte {
-	if !a.IsValid() {
-		a = netip.IPv6Unspecified()
-	}
-	b := a.As16()
+	b := a.As16() // of the zero Addr: zeros
 	return append(dst, b[:]...)
 }
