@@ -19,7 +19,10 @@ type Cursor struct {
 	thing   uint32
 	place   uint64 // by index: the place that path is in
 	inPlace bool
-	link    int // of query.Links: all before have been passed
+	link    int  // of query.Links: all before have been passed
+	page    page // that taken counts for
+	taken   int  // clients taken from page
+	sum     uint32
 }
 
 var _ binding.Cursor = (*Cursor)(nil)
@@ -179,6 +182,13 @@ func (c *Cursor) goTo(lh uint64) {
 // fill takes the client at path apart, moves on behind it, and tells whether the client matches the query.
 func (c *Cursor) fill(out *binding.Client) (matched bool) {
 	p := &c.path
+	if len(c.page) == 0 || &p.page[0] != &c.page[0] {
+		if c.index.root == nil || c.taken >= dense {
+			c.sum += p.touchNext()
+		}
+		c.page, c.taken = p.page, 0
+	}
+	c.taken++
 	lh, r := p.place(), p.record()
 	duid := r.duid()
 	out.Link, out.DUID, out.Entries = placeLink(lh), duid, out.Entries[:0]
@@ -195,6 +205,9 @@ func (c *Cursor) fill(out *binding.Client) (matched bool) {
 	}
 	return matched && (c.query.By != binding.ByClientID || string(duid) == string(c.query.Value))
 }
+
+// dense is how many clients a walk by index has to take from a page for the next page to be worth fetching early.
+const dense = 4
 
 // unpack appends the entries of one record and tells whether one that is in force matches the query.
 func (c *Cursor) unpack(r record, out *binding.Client) (matched bool) {

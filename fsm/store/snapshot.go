@@ -47,6 +47,7 @@ type snapshotWriter struct {
 	records uint64
 	encoder encoder
 	chunk   []entry
+	sum     uint32 // of touchNext
 }
 
 // ErrStale is returned by WriteTo for a view that View took, not Snapshot, after the store was written to.
@@ -127,6 +128,9 @@ func appendSource(b []byte, src *source) []byte {
 // client writes the client that p is at and leads p behind it; false at the end.
 func (s *snapshotWriter) client(p *path) bool {
 	lh, r := p.place(), p.record()
+	if p.i == 0 {
+		s.sum += p.touchNext()
+	}
 	more := p.next()
 	if !more || p.place() != lh || !p.record().isOf(r.duid()) {
 		s.record(lh, r)
