@@ -69,7 +69,7 @@ func TestHeartbeatGoesThroughConsumer(t *testing.T) {
 	from, to := newTestTransport(t, "c", "a"), newTestTransport(t, "c", "b")
 	to.SetHeartbeatHandler(func(raft.RPC) { t.Error("heartbeat took the fast path") })
 	answer(t, to)
-	heartbeat := &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: 3, Addr: []byte("x")}, Term: 7, Leader: []byte("x")}
+	heartbeat := &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: 3, Addr: []byte("x")}, Term: 7}
 	var resp raft.AppendEntriesResponse
 	if err := from.AppendEntries("b", to.LocalAddr(), heartbeat, &resp); err != nil || !resp.Success {
 		t.Errorf("heartbeat: %+v, %v", resp, err)
