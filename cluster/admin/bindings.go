@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/leasehold/leasehold/cluster"
 	"github.com/leasehold/leasehold/fsm/binding"
@@ -16,20 +20,38 @@ import (
 // bindingsPerMessage is how many bindings a message of a list has.
 const bindingsPerMessage = 512
 
+// listStall is how long who reads a list may take nothing before the list ends: it keeps a view, and with it memory.
+const listStall = 30 * time.Second
+
 // ListBindings streams every live binding that matches, from one view.
 func (s *Service) ListBindings(r *adminv1.ListBindingsRequest, stream grpc.ServerStreamingServer[adminv1.ListBindingsResponse]) error {
 	view, err := s.view(stream.Context(), r.GetConsistent())
 	if err != nil {
 		return err
 	}
-	defer view.Release()
-	q, ok, err := listQuery(view, r)
-	if err != nil || !ok {
-		return err
+	l := &lister{view: view, source: r.GetSource(), now: s.node.Now(), stream: stream, batch: &adminv1.ListBindingsResponse{Index: view.Index()}}
+	listed := make(chan error, 1)
+	go func() { // a stalled send ends only with the call, so it waits for no one
+		defer view.Release()
+		listed <- l.list(r)
+	}()
+	return s.watch(l, listed)
+}
+
+// watch waits until the list has ended, or stands still.
+func (s *Service) watch(l *lister, listed <-chan error) error {
+	tick := time.NewTicker(s.stall)
+	defer tick.Stop()
+	for sent := uint64(0); ; sent = l.sent.Load() {
+		select {
+		case err := <-listed:
+			return err
+		case <-tick.C:
+			if l.sent.Load() == sent && l.sending.Load() {
+				return status.Errorf(codes.DeadlineExceeded, "nothing of the list was taken for %v", s.stall)
+			}
+		}
 	}
-	l := lister{view: view, query: q, source: r.GetSource(), now: s.node.Now(), stream: stream,
-		batch: &adminv1.ListBindingsResponse{Index: view.Index()}}
-	return l.run()
 }
 
 // view is the state to list: with everything that was acknowledged, or what this node has.
@@ -54,29 +76,36 @@ func listQuery(v *store.View, r *adminv1.ListBindingsRequest) (q binding.Query, 
 	if r.GetLink() != "" {
 		a, err := netip.ParseAddr(r.GetLink())
 		if err != nil {
-			return q, false, fmt.Errorf("link: %w: %w", cluster.ErrInvalid, err)
+			return q, false, fmt.Errorf("%w: link: %w", cluster.ErrInvalid, err)
 		}
 		if q.Links = v.SelectLinks(nil, a); len(q.Links) == 0 {
 			return q, false, nil
 		}
 	}
 	subjects := 0
-	for by, value := range map[binding.By][]byte{binding.ByAddress: r.GetAddress(), binding.ByClientID: r.GetDuid(),
-		binding.ByRelayID: r.GetRelayId(), binding.ByRemoteID: r.GetRemoteId()} {
-		if len(value) > 0 {
+	for _, x := range []struct {
+		by    binding.By
+		value []byte
+	}{
+		{binding.ByAddress, r.GetAddress()}, {binding.ByClientID, r.GetDuid()}, {binding.ByRelayID, r.GetRelayId()}, {binding.ByRemoteID, r.GetRemoteId()},
+	} {
+		if len(x.value) > 0 {
 			subjects++
-			q.By, q.Value = by, value
+			q.By, q.Value = x.by, x.value
 		}
 	}
 	if subjects > 1 {
-		return q, false, fmt.Errorf("only one of address, duid, relay_id and remote_id: %w", cluster.ErrInvalid)
+		return q, false, fmt.Errorf("%w: only one of address, duid, relay_id and remote_id can be asked for", cluster.ErrInvalid)
+	}
+	if subjects == 0 && len(q.Links) > 0 {
+		q.By = binding.ByLinkAddress
 	}
 	if q.By != binding.ByAddress {
 		return q, true, nil
 	}
 	a, isAddr := netip.AddrFromSlice(r.GetAddress())
 	if !isAddr || !a.Is6() {
-		return q, false, fmt.Errorf("address of %d octets: %w", len(r.GetAddress()), cluster.ErrInvalid)
+		return q, false, fmt.Errorf("%w: address of %d octets, want 16", cluster.ErrInvalid, len(r.GetAddress()))
 	}
 	if q.Key, _, ok = v.FindAddress(a); !ok {
 		q.Key, _, ok = v.FindDelegated(a)
@@ -86,20 +115,30 @@ func listQuery(v *store.View, r *adminv1.ListBindingsRequest) (q binding.Query, 
 
 // lister streams the bindings of one call.
 type lister struct {
-	view   *store.View
-	query  binding.Query
-	source string
-	now    binding.Time
-	stream grpc.ServerStreamingServer[adminv1.ListBindingsResponse]
-	batch  *adminv1.ListBindingsResponse
-	client binding.Client
+	view    *store.View
+	query   binding.Query
+	source  string
+	now     binding.Time
+	stream  grpc.ServerStreamingServer[adminv1.ListBindingsResponse]
+	batch   *adminv1.ListBindingsResponse
+	client  binding.Client
+	sent    atomic.Uint64 // messages
+	sending atomic.Bool   // whether one is on its way
 }
 
-func (l *lister) run() error {
+func (l *lister) list(r *adminv1.ListBindingsRequest) error {
+	query, ok, err := listQuery(l.view, r)
+	if err != nil || !ok {
+		return err
+	}
+	l.query = query
 	for cursor := l.view.Select(l.query); cursor.Next(&l.client); {
+		if err := l.stream.Context().Err(); err != nil {
+			return err
+		}
 		link := l.view.Representative(l.client.Link).String()
 		for i := range l.client.Entries {
-			if e := &l.client.Entries[i]; e.State == binding.Active && l.matches(e) {
+			if e := &l.client.Entries[i]; l.matches(e) {
 				if err := l.add(e, link); err != nil {
 					return err
 				}
@@ -109,8 +148,11 @@ func (l *lister) run() error {
 	return l.flush()
 }
 
-// matches tells whether an entry of a selected client is itself what was asked for.
+// matches tells whether an entry of a selected client is itself what was asked for, and in force.
 func (l *lister) matches(e *binding.Entry) bool {
+	if e.State != binding.Active || binding.Remaining(e.Valid, e.LastTransaction, l.now) == 0 {
+		return false
+	}
 	if l.source != "" && l.view.SourceName(e.Source) != l.source {
 		return false
 	}
@@ -148,7 +190,10 @@ func (l *lister) flush() error {
 	if len(l.batch.Bindings) == 0 {
 		return nil
 	}
+	l.sending.Store(true)
 	err := l.stream.Send(l.batch)
+	l.sending.Store(false)
+	l.sent.Add(1)
 	l.batch = &adminv1.ListBindingsResponse{Index: l.view.Index()}
 	return err
 }

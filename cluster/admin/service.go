@@ -1,13 +1,17 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/cluster/forward"
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/fsm/store"
@@ -16,14 +20,12 @@ import (
 
 // Node is what administration needs of the node: *cluster.Node.
 type Node interface {
-	ID() string
+	forward.Node
 	Name() string
 	ClusterID() string
 	Term() uint64
 	ServerDUID() []byte
 	Now() binding.Time
-	IsLeader() bool
-	Leader() (cluster.Member, bool)
 	Members() []cluster.Member
 	// Describe is what this node says of itself.
 	Describe(ctx context.Context, stateHash bool) (cluster.Description, error)
@@ -56,6 +58,8 @@ type Service struct {
 	peers   cluster.Peers
 	dialer  Dialer
 	log     *slog.Logger
+	hold    time.Duration // for a leader: leaderHold
+	stall   time.Duration // of who reads a list: listStall
 }
 
 // New is the administration service. A nil logger discards.
@@ -63,27 +67,31 @@ func New(node Node, sources Sources, peers cluster.Peers, dialer Dialer, log *sl
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{node: node, sources: sources, peers: peers, dialer: dialer, log: log}
+	return &Service{node: node, sources: sources, peers: peers, dialer: dialer, log: log, hold: leaderHold, stall: listStall}
 }
+
+// leaderHold is how long a call waits for a leader: an election.
+const leaderHold = 5 * time.Second
 
 // atLeader calls here if this node leads, else passes the call on to the leader, once.
 func atLeader[T any](ctx context.Context, s *Service, forwarded bool, here func() (T, error), there func(adminv1.AdminClient) (T, error)) (T, error) {
 	var none T
-	if s.node.IsLeader() {
+	addr, err := forward.Await(ctx, s.node, forwarded, s.hold)
+	if err != nil {
+		return none, fmt.Errorf("find the leader: %w", err)
+	}
+	if addr == "" {
 		return here()
 	}
-	leader, ok := s.node.Leader()
-	switch {
-	case forwarded:
-		return none, fmt.Errorf("call was passed on to a node that does not lead: %w", cluster.ErrNotLeader)
-	case !ok || leader.GRPCAddress == "" || leader.ID == s.node.ID():
-		return none, fmt.Errorf("find the leader: %w", cluster.ErrNoLeader)
-	}
-	conn, err := s.dialer.Conn(leader.GRPCAddress)
+	conn, err := s.dialer.Conn(addr)
 	if err != nil {
-		return none, err
+		return none, fmt.Errorf("pass the call on to the leader at %s: %w", addr, err)
 	}
-	return there(adminv1.NewAdminClient(conn))
+	out, err := there(adminv1.NewAdminClient(conn))
+	if err != nil {
+		return none, fmt.Errorf("leader at %s: %w", addr, err)
+	}
+	return out, nil
 }
 
 // Join admits a node.
@@ -101,9 +109,9 @@ func (s *Service) Join(ctx context.Context, r *adminv1.JoinRequest) (*adminv1.Jo
 	})
 }
 
-// Leave takes this node itself out of the cluster.
+// Leave takes this node itself out of the cluster. A leader first hands over to another voter.
 func (s *Service) Leave(ctx context.Context, _ *adminv1.LeaveRequest) (*adminv1.LeaveResponse, error) {
-	if s.node.IsLeader() && len(s.node.Members()) > 1 {
+	if s.node.IsLeader() && s.hasOtherVoter() {
 		if _, err := s.node.TransferLeadership(ctx, ""); err != nil {
 			return nil, fmt.Errorf("hand over leadership before leaving: %w", err)
 		}
@@ -111,16 +119,23 @@ func (s *Service) Leave(ctx context.Context, _ *adminv1.LeaveRequest) (*adminv1.
 	if _, err := s.Remove(ctx, &adminv1.RemoveRequest{Id: s.node.ID()}); err != nil {
 		return nil, err
 	}
+	s.log.Info("left the cluster, as asked")
 	return &adminv1.LeaveResponse{}, nil
+}
+
+func (s *Service) hasOtherVoter() bool {
+	return slices.ContainsFunc(s.node.Members(), func(m cluster.Member) bool { return m.Voter && m.ID != s.node.ID() })
 }
 
 // Remove takes a member out of the cluster.
 func (s *Service) Remove(ctx context.Context, r *adminv1.RemoveRequest) (*adminv1.RemoveResponse, error) {
 	return atLeader(ctx, s, r.GetForwarded(), func() (*adminv1.RemoveResponse, error) {
+		if r.GetId() == "" {
+			return nil, fmt.Errorf("%w: id is empty", cluster.ErrInvalid)
+		}
 		if err := s.node.Remove(ctx, r.GetId()); err != nil {
 			return nil, err
 		}
-		s.log.Info("member removed", "member", r.GetId())
 		return &adminv1.RemoveResponse{}, nil
 	}, func(c adminv1.AdminClient) (*adminv1.RemoveResponse, error) {
 		r.Forwarded = true
@@ -135,7 +150,7 @@ func (s *Service) TransferLeadership(ctx context.Context, r *adminv1.TransferLea
 		if err != nil {
 			return nil, err
 		}
-		return &adminv1.TransferLeadershipResponse{Leader: m.Name}, nil
+		return &adminv1.TransferLeadershipResponse{Leader: cmp.Or(m.Name, m.ID)}, nil
 	}, func(c adminv1.AdminClient) (*adminv1.TransferLeadershipResponse, error) {
 		r.Forwarded = true
 		return c.TransferLeadership(ctx, r)

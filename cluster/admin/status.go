@@ -1,7 +1,12 @@
 package admin
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,44 +35,53 @@ func (s *Service) Status(ctx context.Context, r *adminv1.StatusRequest) (*adminv
 	var asking sync.WaitGroup
 	for i, m := range members {
 		asking.Go(func() { out.Nodes[i] = s.describe(ctx, m, r.GetStateHash()) })
-		if m.Leader {
-			out.Leader = m.Name
-		}
 	}
 	asking.Wait()
 	for i, m := range members {
 		if m.ID == s.node.ID() {
 			out.StateHash = out.Nodes[i].GetStateHash()
 		}
+		if m.Leader {
+			out.Leader = cmp.Or(out.Nodes[i].GetName(), m.ID)
+		}
 	}
+	slices.SortStableFunc(out.Nodes, func(a, b *adminv1.NodeStatus) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return out, nil
 }
 
-// describe asks one member about itself.
+// freshNever is the age of a proof that there never was, or that is not known.
+const freshNever = math.MaxUint64
+
+// describe asks one member about itself. One that does not answer as the one that it is counts as unreachable.
 func (s *Service) describe(ctx context.Context, m cluster.Member, hash bool) *adminv1.NodeStatus {
-	n := &adminv1.NodeStatus{Id: m.ID, Name: m.Name, Voter: m.Voter, RaftAddress: m.RaftAddress, GrpcAddress: m.GRPCAddress, State: "unreachable"}
-	var d cluster.Description
-	var err error
-	switch {
-	case m.ID == s.node.ID():
-		d, err = s.node.Describe(ctx, hash)
-	case m.GRPCAddress == "":
-		n.Reasons = []string{"its gRPC address is not known"}
-		return n
-	default:
-		d, err = s.peers.Describe(ctx, m.GRPCAddress, hash)
-	}
+	n := &adminv1.NodeStatus{Id: m.ID, Name: m.Name, Voter: m.Voter, RaftAddress: m.RaftAddress, GrpcAddress: m.GRPCAddress,
+		State: "unreachable", FreshMs: freshNever}
+	d, err := s.ask(ctx, m, hash)
 	if err != nil {
 		n.Reasons = []string{err.Error()}
 		return n
 	}
 	n.State, n.AppliedIndex, n.Bindings, n.Ready = d.State, d.AppliedIndex, d.Bindings, d.Ready
-	n.FreshMs = uint64(max(0, d.Fresh.Milliseconds()))
 	n.Version, n.StateHash, n.Reasons = d.Version, d.StateHash, d.Reasons
-	if n.Name == "" {
-		n.Name = d.Name
+	n.Name = cmp.Or(n.Name, d.Name)
+	if d.Fresh >= 0 {
+		n.FreshMs = uint64(d.Fresh.Milliseconds())
 	}
 	return n
+}
+
+func (s *Service) ask(ctx context.Context, m cluster.Member, hash bool) (cluster.Description, error) {
+	switch {
+	case m.ID == s.node.ID():
+		return s.node.Describe(ctx, hash)
+	case m.GRPCAddress == "":
+		return cluster.Description{}, errors.New("its gRPC address is not known")
+	}
+	d, err := s.peers.Describe(ctx, m.GRPCAddress, hash)
+	if err == nil && d.NodeID != m.ID {
+		err = fmt.Errorf("node at %s is %s", m.GRPCAddress, d.NodeID)
+	}
+	return d, err
 }
 
 // Members is the replicated membership.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/leasehold/leasehold/fsm/binding"
 	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
@@ -21,13 +22,16 @@ func (s *Service) Sources(context.Context, *adminv1.SourcesRequest) (*adminv1.So
 }
 
 // Links lists the link table, as this node knows it.
-func (s *Service) Links(context.Context, *adminv1.LinksRequest) (*adminv1.LinksResponse, error) {
+func (s *Service) Links(ctx context.Context, _ *adminv1.LinksRequest) (*adminv1.LinksResponse, error) {
 	view := s.node.StaleView()
 	defer view.Release()
 	links := view.Links()
 	out := &adminv1.LinksResponse{}
 	var client binding.Client
 	for id := range links.All() {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("count clients of links: %w", context.Cause(ctx))
+		}
 		l := &adminv1.Link{Representative: links.Representative(id).String(), Labels: links.Labels(id)}
 		for _, p := range links.Prefixes(id) {
 			l.Prefixes = append(l.Prefixes, p.String())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/cluster/forward"
 	"github.com/leasehold/leasehold/fsm"
 	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
@@ -27,16 +27,9 @@ const (
 
 // Node is what ingest needs of the node: *cluster.Node.
 type Node interface {
+	forward.Node
 	// Propose queues an entry; entries proposed from one goroutine stay in order. ErrNotLeader and ErrBusy mean certainly not.
 	Propose(ctx context.Context, entry []byte) (*cluster.Pending, error)
-	// IsLeader tells whether this node takes proposals.
-	IsLeader() bool
-	// Leader is the leader as this node knows it.
-	Leader() (cluster.Member, bool)
-	// LeaderChanged is closed at the next change of either.
-	LeaderChanged() <-chan struct{}
-	// ID is the node's own id.
-	ID() string
 }
 
 // Sessions is what ingest needs of the state machine: *fsm.FSM.
@@ -66,9 +59,9 @@ type Service struct {
 	log      *slog.Logger
 	metrics  *Metrics
 	open     atomic.Int64
-	hold     time.Duration // for a leader: leaderHold
-	stopping chan struct{}
-	stop     sync.Once
+	hold     time.Duration   // for a leader: leaderHold
+	running  context.Context // until Stop
+	stop     context.CancelCauseFunc
 }
 
 // New is the ingest service. A nil logger discards, nil metrics are counted for nobody.
@@ -79,12 +72,12 @@ func New(node Node, sessions Sessions, dialer Dialer, log *slog.Logger, metrics 
 	if metrics == nil {
 		metrics = NewMetrics(nil)
 	}
-	return &Service{node: node, sessions: sessions, dialer: dialer, log: log, metrics: metrics,
-		hold: leaderHold, stopping: make(chan struct{})}
+	running, stop := context.WithCancelCause(context.Background())
+	return &Service{node: node, sessions: sessions, dialer: dialer, log: log, metrics: metrics, hold: leaderHold, running: running, stop: stop}
 }
 
 // Stop ends every session, and those that come: their feeders go on at another node.
-func (s *Service) Stop() { s.stop.Do(func() { close(s.stopping) }) }
+func (s *Service) Stop() { s.stop(fmt.Errorf("this node is stopping: %w", cluster.ErrNotLeader)) }
 
 // Feed serves one session, here if this node leads, else by passing it on to the leader.
 func (s *Service) Feed(stream ingestv1.Ingest_FeedServer) error {
@@ -106,9 +99,10 @@ func (s *Service) Feed(stream ingestv1.Ingest_FeedServer) error {
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	leader, err := s.awaitLeader(ctx, hello.GetForwarded())
+	defer context.AfterFunc(s.running, func() { cancel(context.Cause(s.running)) })()
+	leader, err := forward.Await(ctx, s.node, hello.GetForwarded(), s.hold)
 	if err != nil {
-		return err
+		return fmt.Errorf("session of source %q: %w", session.Source, err)
 	}
 	s.metrics.sessions.Inc()
 	defer s.metrics.sessions.Dec()
@@ -127,52 +121,18 @@ func (s *Service) Feed(stream ingestv1.Ingest_FeedServer) error {
 	return s.serve(ctx, stream, session)
 }
 
-// watch ends a session when this node stops, or when the leader that it was begun with leads no more.
+// watch ends a session when the leader that it was begun with leads no more.
 func (s *Service) watch(ctx context.Context, cancel context.CancelCauseFunc, leader string) {
 	for {
 		changed := s.node.LeaderChanged()
-		if now, ok := s.leader(); !ok || now != leader {
+		if now, ok := forward.Leader(s.node); !ok || now != leader {
 			cancel(fmt.Errorf("the leader changed: %w", cluster.ErrNotLeader))
 			return
 		}
 		select {
 		case <-changed:
-		case <-s.stopping:
-			cancel(fmt.Errorf("this node is stopping: %w", cluster.ErrNotLeader))
-			return
 		case <-ctx.Done():
 			return
-		}
-	}
-}
-
-// leader is the leader's gRPC address, empty if that is this node; ok is false while none is known.
-func (s *Service) leader() (addr string, ok bool) {
-	if s.node.IsLeader() {
-		return "", true
-	}
-	m, ok := s.node.Leader()
-	return m.GRPCAddress, ok && m.ID != s.node.ID() && m.GRPCAddress != ""
-}
-
-// awaitLeader waits until a leader is known. The address is empty if it is this node.
-func (s *Service) awaitLeader(ctx context.Context, forwarded bool) (addr string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.hold, fmt.Errorf("no leader for %v: %w", s.hold, cluster.ErrNoLeader))
-	defer cancel()
-	for {
-		changed := s.node.LeaderChanged()
-		switch addr, ok := s.leader(); {
-		case ok && addr != "" && forwarded:
-			return "", fmt.Errorf("session was passed on to a node that does not lead: %w", cluster.ErrNotLeader)
-		case ok:
-			return addr, nil
-		}
-		select {
-		case <-changed:
-		case <-s.stopping:
-			return "", fmt.Errorf("this node is stopping: %w", cluster.ErrNotLeader)
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
 		}
 	}
 }
