@@ -18,6 +18,7 @@ type model struct {
 	seq      int
 	clock    binding.Time
 	history  binding.Time
+	since    binding.Time
 }
 
 type modelSource struct {
@@ -229,6 +230,7 @@ func (m *model) tended(c Counts, rank func(*held) int, gone func(*held) bool) {
 	case c.Swept > 0:
 		m.finish(found, binding.Swept, m.clock)
 	case found.state != binding.Active:
+		m.since = max(m.since, found.changed+1)
 		m.drop(found)
 	default:
 		m.finish(found, binding.Expired, m.clock)
