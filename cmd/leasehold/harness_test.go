@@ -37,8 +37,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// binary builds the program as its users do, without cgo.
-func binary(t testing.TB) string {
+// builtBinary builds the program as its users do, without cgo.
+func builtBinary(t testing.TB) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("whole processes are left out of short runs")
@@ -61,7 +61,7 @@ func binary(t testing.TB) string {
 // startCluster runs a cluster of processes until the test ends.
 func startCluster(t testing.TB, nodes int, set ...string) *laptop.Cluster {
 	t.Helper()
-	c, err := laptop.New(laptop.Config{Binary: binary(t), Dir: t.TempDir(), Nodes: nodes, Set: set})
+	c, err := laptop.New(laptop.Config{Binary: builtBinary(t), Dir: t.TempDir(), Nodes: nodes, Set: set})
 	if err != nil {
 		t.Fatal(err)
 	}
