@@ -29,7 +29,16 @@ type Warning struct {
 //
 // A subnet without id, which Kea before 3.0 numbers itself, gives a link without that name, and a Warning.
 func ReadConfig(path string) ([]binding.Link, []Warning, error) {
-	text, err := flatten(path)
+	source, err := readConfigFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read Kea's configuration: %w", err)
+	}
+	return parseConfig(path, source)
+}
+
+// parseConfig is ReadConfig of a file that has been read.
+func parseConfig(path string, source []byte) ([]binding.Link, []Warning, error) {
+	text, err := flatten(path, source)
 	if err != nil {
 		return nil, nil, err
 	}

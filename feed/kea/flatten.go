@@ -63,14 +63,10 @@ type piece struct {
 	offset int // in source
 }
 
-// flatten reads a configuration. Includes with a relative name are looked up beside the file itself. The error is a *ConfigError
-// or that of opening the file.
-func flatten(path string) (*flat, error) {
+// flatten makes one text of a configuration file's. Includes with a relative name are looked up beside the file. The error is a
+// *ConfigError.
+func flatten(path string, source []byte) (*flat, error) {
 	f := &flat{folder: filepath.Dir(path)}
-	source, err := readConfigFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read Kea's configuration: %w", err)
-	}
 	return f, f.add(path, source, 0)
 }
 
