@@ -26,8 +26,12 @@ func nodeConfig(cfg config.Config, version string) cluster.Config {
 
 // bulkConfig is what bulk leasequery is told of the configuration.
 func bulkConfig(cfg config.Config) bulk.Config {
+	perRequestor := cfg.Bulk.MaxConnectionsPerRequestor
+	if perRequestor == 0 {
+		perRequestor = cfg.Bulk.MaxConnections
+	}
 	return bulk.Config{
-		MaxConnections: cfg.Bulk.MaxConnections, MaxConnectionsPerRequestor: cfg.Bulk.MaxConnectionsPerRequestor,
+		MaxConnections: cfg.Bulk.MaxConnections, MaxConnectionsPerRequestor: perRequestor,
 		MaxQueriesPerConnection: cfg.Bulk.MaxQueriesPerConnection, MaxQueriesPerRequestor: cfg.Bulk.MaxQueriesPerRequestor,
 		IdleTimeout: cfg.Bulk.IdleTimeout, DataTimeout: cfg.Bulk.DataTimeout, MaxViewAge: cfg.Bulk.MaxViewAge, DrainTimeout: cfg.Drain.Timeout,
 	}

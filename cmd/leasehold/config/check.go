@@ -152,13 +152,15 @@ func (c *checker) bulk(b *Bulk) {
 		n   int
 	}{
 		{"bulk.max_connections", b.MaxConnections},
-		{"bulk.max_connections_per_requestor", b.MaxConnectionsPerRequestor},
 		{"bulk.max_queries_per_connection", b.MaxQueriesPerConnection},
 		{"bulk.max_queries_per_requestor", b.MaxQueriesPerRequestor},
 	} {
 		if l.n < 1 || l.n > 1_000_000 {
 			c.errorf(l.key, "%d, want 1 to 1000000", l.n)
 		}
+	}
+	if n := b.MaxConnectionsPerRequestor; n < 0 || n > 1_000_000 {
+		c.errorf("bulk.max_connections_per_requestor", "%d, want 0 (as many as in all) to 1000000", n)
 	}
 	c.rfcTimeout("bulk.idle_timeout", b.IdleTimeout)
 	c.rfcTimeout("bulk.data_timeout", b.DataTimeout)

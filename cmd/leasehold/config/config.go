@@ -69,7 +69,7 @@ type Leasequery struct {
 // Bulk bounds bulk leasequery over TCP (RFC 5460).
 type Bulk struct {
 	MaxConnections             int           `yaml:"max_connections"` // BULK_LQ_MAX_CONNS
-	MaxConnectionsPerRequestor int           `yaml:"max_connections_per_requestor"`
+	MaxConnectionsPerRequestor int           `yaml:"max_connections_per_requestor"` // 0: as many as in all
 	MaxQueriesPerConnection    int           `yaml:"max_queries_per_connection"`
 	MaxQueriesPerRequestor     int           `yaml:"max_queries_per_requestor"`
 	IdleTimeout                time.Duration `yaml:"idle_timeout"`
@@ -151,7 +151,7 @@ func Default() Config {
 		HTTP:       HTTP{Listen: "127.0.0.1:5473"},
 		Leasequery: Leasequery{Listen: netip.MustParseAddrPort("[::]:547")},
 		Bulk: Bulk{
-			MaxConnections: 10, MaxConnectionsPerRequestor: 10, MaxQueriesPerConnection: 16, MaxQueriesPerRequestor: 64,
+			MaxConnections: 10, MaxQueriesPerConnection: 16, MaxQueriesPerRequestor: 64,
 			IdleTimeout: 300 * time.Second, DataTimeout: 300 * time.Second, MaxViewAge: 10 * time.Minute,
 		},
 		Read:      Read{Hold: 5 * time.Second, MaxStaleness: 10 * time.Second},
