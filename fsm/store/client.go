@@ -78,11 +78,12 @@ func (s *Store) add(lh uint64, duid []byte, e *entry) {
 
 // putIDs puts a chain's relay-ids and remote-ids into the indexes.
 func (s *Store) putIDs(lh uint64, chain []byte) {
-	for id := range binding.Chain(chain).RelayIDs {
-		s.relays.put(pairOf(s.hash.of(id), lh))
+	s.ids.gather(s.hash, chain)
+	for _, h := range s.ids.relays {
+		s.relays.put(pairOf(h, lh))
 	}
-	for id := range binding.Chain(chain).RemoteIDs {
-		s.remotes.put(pairOf(s.hash.of(id), lh))
+	for _, h := range s.ids.remotes {
+		s.remotes.put(pairOf(h, lh))
 	}
 }
 
@@ -104,7 +105,10 @@ func (s *Store) drop(lh uint64, duid []byte, o *order) bool {
 		return q.compare(o) != 0 && bytes.Equal(x.chain, e.chain)
 	})
 	s.uncount(lh, &e)
-	s.ids.gather(s.hash, e.chain, known)
+	s.ids.clear()
+	if !known {
+		s.ids.gather(s.hash, e.chain)
+	}
 	a := e.address()
 	entries = slices.Delete(entries, i, i+1)
 	if len(entries) > 0 {

@@ -1,46 +1,51 @@
 package store
 
-import "github.com/leasehold/leasehold/fsm/binding"
+import (
+	"slices"
 
-// idHashes is the hashes of the ids in a chain that is about to go.
+	"github.com/leasehold/leasehold/fsm/binding"
+)
+
+// idHashes is the hashes of the relay-ids and remote-ids of a chain.
 type idHashes struct {
 	relays, remotes []uint32
 }
 
-// gather takes the hashes of the chain's ids, or none if the same chain stays with another entry.
-func (d *idHashes) gather(h hasher, chain []byte, stays bool) {
-	d.relays, d.remotes = d.relays[:0], d.remotes[:0]
-	if stays {
-		return
-	}
-	for id := range binding.Chain(chain).RelayIDs {
-		d.relays = append(d.relays, h.of(id))
-	}
-	for id := range binding.Chain(chain).RemoteIDs {
-		d.remotes = append(d.remotes, h.of(id))
+const (
+	optionRemoteID = 37 // OPTION_REMOTE_ID (RFC 4649)
+	optionRelayID  = 53 // OPTION_RELAY_ID (RFC 5460 5.4.1)
+)
+
+func (d *idHashes) clear() { d.relays, d.remotes = d.relays[:0], d.remotes[:0] }
+
+// gather takes the hashes of the ids of a chain, in one reading.
+func (d *idHashes) gather(h hasher, chain binding.Chain) {
+	d.clear()
+	for l := range chain.Levels {
+		for code, id := range binding.Options(l.Options) {
+			switch {
+			case len(id) == 0:
+			case code == optionRelayID:
+				d.relays = append(d.relays, h.of(id))
+			case code == optionRemoteID:
+				d.remotes = append(d.remotes, h.of(id))
+			}
+		}
 	}
 }
 
 // strike removes the hashes of the chain's ids: they stay.
-func (d *idHashes) strike(h hasher, chain []byte) {
-	for id := range binding.Chain(chain).RelayIDs {
+func (d *idHashes) strike(h hasher, chain binding.Chain) {
+	for id := range chain.RelayIDs {
 		d.relays = without(d.relays, h.of(id))
 	}
-	for id := range binding.Chain(chain).RemoteIDs {
+	for id := range chain.RemoteIDs {
 		d.remotes = without(d.remotes, h.of(id))
 	}
 }
 
 func without(hs []uint32, h uint32) []uint32 {
-	for i := 0; i < len(hs); {
-		if hs[i] == h {
-			hs[i] = hs[len(hs)-1]
-			hs = hs[:len(hs)-1]
-		} else {
-			i++
-		}
-	}
-	return hs
+	return slices.DeleteFunc(hs, func(x uint32) bool { return x == h })
 }
 
 // forgetIDs removes the gathered ids from the indexes, but those that an entry at the place still has.

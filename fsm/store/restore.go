@@ -201,11 +201,12 @@ func (x *restorer) index(lh uint64, rec record) {
 			continue
 		}
 		last = p[2]
-		for id := range binding.Chain(e.chain).RelayIDs {
-			x.relays = append(x.relays, pairOf(s.hash.of(id), lh))
+		s.ids.gather(s.hash, e.chain)
+		for _, h := range s.ids.relays {
+			x.relays = append(x.relays, pairOf(h, lh))
 		}
-		for id := range binding.Chain(e.chain).RemoteIDs {
-			x.remotes = append(x.remotes, pairOf(s.hash.of(id), lh))
+		for _, h := range s.ids.remotes {
+			x.remotes = append(x.remotes, pairOf(h, lh))
 		}
 	}
 }
