@@ -135,10 +135,19 @@ func (a *Agent) recover(ctx context.Context, w *window, err error, welcomed bool
 	return a.pause(ctx, err)
 }
 
+// maxLogged is how many refused changes are logged one by one, so that a source of them does not fill the log.
+const maxLogged = 100
+
 // refuse reports a change that will not reach the cluster.
 func (a *Agent) refuse(c *ingestv1.Change, err error) {
-	a.ledger.add(func(t *Totals) { t.Refused++ })
-	a.config.Logger.Error("A change was refused and left out", "source", a.config.Source, "change", describe(c), "error", err)
+	var refused uint64
+	a.ledger.add(func(t *Totals) { t.Refused++; refused = t.Refused })
+	switch {
+	case refused <= maxLogged:
+		a.config.Logger.Error("A change was refused and left out", "source", a.config.Source, "change", describe(c), "error", err)
+	case refused == maxLogged+1:
+		a.config.Logger.Error("More changes were refused; from here on they are counted only", "source", a.config.Source, "error", err)
+	}
 }
 
 // pause moves to the next address and, when all had their turn, waits: longer each round, at random between half and all of it,

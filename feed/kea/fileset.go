@@ -1,14 +1,20 @@
 package kea
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 )
 
-// openAttempts bounds how often the files are opened again because Kea rotated them meanwhile.
-const openAttempts = 20
+// The files are opened again, so many times and after so long, when Kea rotated them meanwhile. A rotation takes milliseconds, and
+// there is one an hour.
+const (
+	openAttempts = 50
+	openPause    = 5 * time.Millisecond
+)
 
 // ErrRotating is wrapped when the files of a set kept changing while they were opened.
 var ErrRotating = errors.New("lease files keep being rotated")
@@ -16,8 +22,8 @@ var ErrRotating = errors.New("lease files keep being rotated")
 // openSet opens a lease file and what Kea's lease file cleanup (LFC) has set aside of it, in the order in which they are to be
 // read: the file with .completed, which supersedes the next two, or else those with .2 (compacted) and .1 (rotated); then the file
 // itself. LFC renames while this goes on, so the names are looked at again once the files are open, and the set is opened anew
-// if one of them means another file by then. An open file that has been renamed or removed is whole: Kea closes before it renames.
-func openSet(path string) ([]*os.File, error) {
+// if one of them means another file by then, or if there is no current file beside a rotated one. An open file that has been renamed or removed is whole: Kea closes before it renames.
+func openSet(ctx context.Context, path string) ([]*os.File, error) {
 	names := [...]string{path + ".completed", path + ".2", path + ".1", path}
 	for range openAttempts {
 		files, err := openNames(names[:])
@@ -25,23 +31,24 @@ func openSet(path string) ([]*os.File, error) {
 			return nil, err
 		}
 		same, err := sameFiles(names[:], files)
-		if err != nil {
+		switch completed, rotated, current := files[0], files[2], files[3]; {
+		case err != nil:
 			return nil, errors.Join(err, closeFiles(files))
-		}
-		if !same {
-			if err := closeFiles(files); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		current := files[3]
-		if current == nil {
+		case same && current == nil && rotated == nil:
 			return nil, errors.Join(fmt.Errorf("open lease file %s: %w", path, fs.ErrNotExist), closeFiles(files))
-		}
-		if completed := files[0]; completed != nil {
+		case same && current != nil && completed != nil:
 			return []*os.File{completed, current}, closeFiles(files[1:3])
+		case same && current != nil:
+			return present(files), nil
 		}
-		return present(files), nil
+		if err := closeFiles(files); err != nil {
+			return nil, err
+		}
+		select {
+		case <-time.After(openPause):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
 	return nil, fmt.Errorf("open lease file %s: %w", path, ErrRotating)
 }

@@ -91,7 +91,7 @@ func (m *Memfile) Run(ctx context.Context, sink feed.Sink) (err error) {
 			return err
 		}
 	}
-	files, err := m.open()
+	files, err := m.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -132,10 +132,10 @@ func (m *Memfile) links() ([]link, error) {
 }
 
 // open opens all files, in the order in which they are read.
-func (m *Memfile) open() ([]*os.File, error) {
+func (m *Memfile) open(ctx context.Context) ([]*os.File, error) {
 	var files []*os.File
 	for _, path := range m.config.Files {
-		set, err := openSet(path)
+		set, err := openSet(ctx, path)
 		if err != nil {
 			return nil, errors.Join(err, closeFiles(files))
 		}

@@ -40,7 +40,7 @@ func TestEveryLeaseOfTheSamplesIsStorable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		files, err := m.open()
+		files, err := m.open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
