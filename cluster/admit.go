@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"iter"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/leasehold/leasehold/cluster/membership"
+	"github.com/leasehold/leasehold/cluster/transport"
 )
 
 // maxLag is how many log entries a non-voter may be behind and still count as caught up.
@@ -40,7 +42,7 @@ func (n *Node) Join(ctx context.Context, r JoinRequest) (clusterID string, err e
 		return "", fmt.Errorf("join: node %s: %w: it may come back with an empty data directory", r.ID, ErrRemoved)
 	}
 	n.learn(r)
-	if !member || string(known.Address) != r.RaftAddress {
+	if !member || known.Address != r.place().address() {
 		if err := n.place(ctx, r, servers, known, member); err != nil {
 			return "", fmt.Errorf("join: %w", err)
 		}
@@ -54,7 +56,7 @@ func (r *JoinRequest) check() error {
 		return fmt.Errorf("%w: node id %q is not a UUID", ErrInvalid, r.ID)
 	}
 	for _, a := range []string{r.RaftAddress, r.GRPCAddress} {
-		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" || port == "0" || len(a) > 255 {
+		if host, port, err := net.SplitHostPort(a); err != nil || strings.Contains(a, transport.AddressEnd) || host == "" || port == "" || port == "0" || len(a) > 255 {
 			return fmt.Errorf("%w: address %q, want host:port", ErrInvalid, a)
 		}
 	}
@@ -64,8 +66,14 @@ func (r *JoinRequest) check() error {
 	return nil
 }
 
-// learn remembers where the node is reached, whether or not gossip hears it.
+// place is where the node is.
+func (r *JoinRequest) place() place {
+	return place{raft: r.RaftAddress, grpc: r.GRPCAddress, name: r.Name}
+}
+
+// learn remembers what the node wants and where it is reached, whether or not gossip hears it.
 func (n *Node) learn(r JoinRequest) {
+	n.wishes.Store(r.ID, r.Voter)
 	if n.deps.Discovery != nil && r.ID != n.ID() {
 		n.deps.Discovery.Learn(membership.Peer{ID: r.ID, Name: r.Name, RaftAddress: r.RaftAddress, GRPCAddress: r.GRPCAddress, Voter: r.Voter})
 	}
@@ -74,17 +82,17 @@ func (n *Node) learn(r JoinRequest) {
 // place puts the node into the replicated membership at its address.
 func (n *Node) place(ctx context.Context, r JoinRequest, servers []raft.Server, known raft.Server, member bool) error {
 	for _, s := range servers {
-		if string(s.Address) == r.RaftAddress && string(s.ID) != r.ID {
+		if placeOf(s.Address).raft == r.RaftAddress && string(s.ID) != r.ID {
 			if err := n.isGone(ctx, s); err != nil {
 				return err
 			}
-			n.log.Warn("member is replaced by a node of a new id at its address", "removed", s.ID, "id", r.ID, "address", s.Address)
+			n.log.Warn("member is replaced by a node of a new id at its address", "removed", s.ID, "id", r.ID, "address", r.RaftAddress)
 			if err := n.remove(ctx, string(s.ID)); err != nil {
 				return err
 			}
 		}
 	}
-	rf, id, addr := n.raft.Load(), raft.ServerID(r.ID), raft.ServerAddress(r.RaftAddress)
+	rf, id, addr := n.raft.Load(), raft.ServerID(r.ID), r.place().address()
 	var f raft.Future
 	if member && known.Suffrage == raft.Voter {
 		f = rf.AddVoter(id, addr, 0, n.cfg.RaftStallTimeout) // keeps the vote, changes the address
@@ -104,8 +112,8 @@ func (n *Node) isGone(ctx context.Context, s raft.Server) error {
 	defer cancel()
 	_, leader := n.raft.Load().LeaderWithID()
 	m := n.member(s, leader, n.peers())
-	if d, err := n.describe(ctx, m); err == nil && d.RaftAddress == string(s.Address) {
-		return fmt.Errorf("%w: raft address %s is that of member %s (%s), which answers", ErrInvalid, s.Address, m.Name, m.ID)
+	if d, err := n.describe(ctx, m); err == nil && d.RaftAddress == m.RaftAddress {
+		return fmt.Errorf("%w: raft address %s is that of member %s (%s), which answers", ErrInvalid, m.RaftAddress, m.Name, m.ID)
 	}
 	return nil
 }
@@ -118,7 +126,8 @@ func (n *Node) admit(ctx context.Context) {
 		peers := n.peers()
 		var waiting []Member
 		for _, m := range n.Members() {
-			if !m.Voter && peers[m.ID].Voter {
+			wish, asked := n.wishes.Load(m.ID)
+			if !m.Voter && (asked && wish == true || !asked && peers[m.ID].Voter) {
 				waiting = append(waiting, m)
 			}
 		}

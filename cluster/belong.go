@@ -55,28 +55,17 @@ func (n *Node) belongOnce(ctx context.Context) (what string, err error) {
 	switch {
 	case !member && n.ClusterID() != "":
 		return "membership", fmt.Errorf("%w: its log lists it no more", ErrRemoved)
-	case member && string(me.Address) == n.cfg.RaftAddress && !wantsVote && !lonely:
+	case member && me.Address == n.ownPlace().address() && !wantsVote && !lonely:
 		return "", nil
 	}
-	return "membership is not as it should be yet", n.askToJoin(ctx, n.memberPeers(servers))
-}
-
-// memberPeers are the other members of the configuration, as discovery knows them.
-func (n *Node) memberPeers(servers []raft.Server) []membership.Peer {
-	peers := n.peers()
-	var out []membership.Peer
-	for _, s := range servers {
-		if p, ok := peers[string(s.ID)]; ok {
-			out = append(out, p)
-		}
-	}
-	return out
+	return "membership is not as it should be yet", n.askToJoin(ctx, n.Members())
 }
 
 // becomeMember founds or joins a cluster, for a node that is in none.
 func (n *Node) becomeMember(ctx context.Context) (what string, err error) {
 	peers := n.sortedPeers()
-	var founded, fresh []membership.Peer
+	var founded []Member
+	var fresh []membership.Peer
 	var silent []error
 	for _, p := range peers {
 		d, err := n.describe(ctx, Member{ID: p.ID, GRPCAddress: p.GRPCAddress})
@@ -85,7 +74,7 @@ func (n *Node) becomeMember(ctx context.Context) (what string, err error) {
 			silent = append(silent, fmt.Errorf("ask %s (%s): %w", p.Name, p.ID, err))
 		case err != nil: // only remembered, or gone
 		case d.HasState:
-			founded = append(founded, p)
+			founded = append(founded, Member{ID: p.ID, Name: p.Name, GRPCAddress: p.GRPCAddress})
 		default:
 			p.Expect = d.BootstrapExpect
 			fresh = append(fresh, p)
@@ -110,7 +99,7 @@ func (n *Node) sortedPeers() []membership.Peer {
 }
 
 // askToJoin asks members, one after the other, to have the leader put this node where it belongs.
-func (n *Node) askToJoin(ctx context.Context, members []membership.Peer) error {
+func (n *Node) askToJoin(ctx context.Context, members []Member) error {
 	r := JoinRequest{
 		ID: n.ID(), Name: n.cfg.Name, RaftAddress: n.cfg.RaftAddress, GRPCAddress: n.cfg.GRPCAddress,
 		Voter: !n.cfg.NonVoter, ClusterID: n.ClusterID(),
@@ -121,6 +110,9 @@ func (n *Node) askToJoin(ctx context.Context, members []membership.Peer) error {
 	}
 	errs := []error{errors.New("no member could be asked")}
 	for _, p := range members {
+		if p.ID == n.ID() || n.deps.Peers == nil {
+			continue
+		}
 		call, cancel := context.WithTimeout(ctx, n.cfg.RaftStallTimeout)
 		_, err := n.deps.Peers.Join(call, p.GRPCAddress, r)
 		cancel()
@@ -142,7 +134,7 @@ func (n *Node) foundWith(ctx context.Context, fresh []membership.Peer) error {
 	if n.deps.Discovery != nil && !n.deps.Discovery.Settled() {
 		return errors.New("others have not been looked for yet")
 	}
-	servers := []raft.Server{{ID: raft.ServerID(n.ID()), Address: raft.ServerAddress(n.cfg.RaftAddress)}}
+	servers := []raft.Server{{ID: raft.ServerID(n.ID()), Address: n.ownPlace().address()}}
 	for _, p := range fresh {
 		if !p.Voter || p.State != membership.Alive {
 			continue
@@ -151,7 +143,7 @@ func (n *Node) foundWith(ctx context.Context, fresh []membership.Peer) error {
 			return fmt.Errorf("%s (%s) expects %d founders, this node %d: make bootstrap_expect equal on all", p.Name, p.ID, p.Expect, want)
 		}
 		if p.Expect == want {
-			servers = append(servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.RaftAddress)})
+			servers = append(servers, raft.Server{ID: raft.ServerID(p.ID), Address: place{p.RaftAddress, p.GRPCAddress, p.Name}.address()})
 		}
 	}
 	slices.SortFunc(servers, func(a, b raft.Server) int { return strings.Compare(string(a.ID), string(b.ID)) })

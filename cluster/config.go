@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/leasehold/leasehold/fsm"
@@ -81,8 +80,8 @@ func (c *Config) check() error {
 	if c.NonVoter && c.BootstrapExpect == 1 {
 		bad("a non-voter cannot found a cluster alone: bootstrap_expect 1")
 	}
-	if _, _, err := net.SplitHostPort(c.GRPCAddress); err != nil {
-		bad("gRPC address %q: %w", c.GRPCAddress, err)
+	if c.GRPCAddress == "" {
+		bad("no gRPC address")
 	}
 	if c.LeaderLease < 5*time.Millisecond || c.LeaderLease > c.HeartbeatTimeout || c.HeartbeatTimeout > c.ElectionTimeout {
 		bad("want 5ms <= leader lease (%v) <= heartbeat timeout (%v) <= election timeout (%v)", c.LeaderLease, c.HeartbeatTimeout, c.ElectionTimeout)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/leasehold/leasehold/cluster"
 	"github.com/leasehold/leasehold/cluster/clustertest"
+	"github.com/leasehold/leasehold/cluster/membership"
 )
 
 // TestBrokenDiskEndsTheNode breaks the disk of the leader, then of a follower: the node ends and says why, nothing that it
@@ -166,3 +167,57 @@ func TestAmbiguousNameIsRefused(t *testing.T) {
 		t.Errorf("remove one of three of one name: %v", err)
 	}
 }
+
+// TestClusterWorksWithoutGossip founds a cluster, then starts every node again deaf: without gossip and what it remembers of
+// it. Reads, writes, failover and the admission of a node that gossip cannot introduce need none of it.
+func TestClusterWorksWithoutGossip(t *testing.T) {
+	var deaf atomic.Bool
+	c := clustertest.New(t, clustertest.Options{Deps: func(_ *clustertest.Member, d *cluster.Deps) {
+		if deaf.Load() {
+			d.Discovery = silence{}
+		}
+	}})
+	putLease(t, c, 1, 0, 10)
+	for _, m := range c.Members() {
+		m.Kill()
+	}
+	deaf.Store(true)
+	for _, m := range c.Members() {
+		m.Start()
+	}
+	for _, m := range c.Members() {
+		c.WaitReady(m)
+	}
+	c.Leader().Kill()
+	putLease(t, c, 2, 10, 10)
+	added := c.Add(func(c *cluster.Config) { c.BootstrapExpect = 0 })
+	r := cluster.JoinRequest{ID: added.Node().ID(), Name: "added", RaftAddress: added.RaftAddress(), GRPCAddress: added.GRPCAddress(), Voter: true}
+	for joined := false; !joined; {
+		_, err := c.Leader().Node().Join(deadline(t), r)
+		if joined = err == nil; err != nil && !errors.Is(err, cluster.ErrNotLeader) {
+			t.Fatal(err)
+		}
+	}
+	c.WaitReady(added)
+	c.Until("the added node has a vote", func() bool {
+		for _, m := range c.Leader().Node().Members() {
+			if m.ID == r.ID {
+				return m.Voter
+			}
+		}
+		return false
+	})
+	c.RequireSameState()
+}
+
+// silence is a discovery that discovers nothing.
+type silence struct{}
+
+func (silence) Announce(membership.Peer) error { return nil }
+func (silence) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+func (silence) Peers() []membership.Peer { return nil }
+func (silence) Settled() bool            { return true }
+func (silence) Learn(...membership.Peer) {}

@@ -60,15 +60,15 @@ func (n *Node) peers() map[string]membership.Peer {
 	return out
 }
 
-// grpcAddress is where the node with the id is asked.
+// grpcAddress is where the member with the id is asked.
 func (n *Node) grpcAddress(id string) (string, error) {
 	if id == n.ID() {
 		return n.cfg.GRPCAddress, nil
 	}
-	if p, ok := n.peers()[id]; ok && p.GRPCAddress != "" && n.deps.Peers != nil {
-		return p.GRPCAddress, nil
+	if s, ok := n.server(id); ok && n.deps.Peers != nil {
+		return placeOf(s.Address).grpc, nil
 	}
-	return "", fmt.Errorf("no gRPC address is known of node %s", id)
+	return "", fmt.Errorf("%w: %s", ErrNoMember, id)
 }
 
 func errOtherNode(addr, got, want string) error {
@@ -102,11 +102,15 @@ func (n *Node) Members() []Member {
 }
 
 func (n *Node) member(s raft.Server, leader raft.ServerID, peers map[string]membership.Peer) Member {
-	m := Member{ID: string(s.ID), RaftAddress: string(s.Address), Voter: s.Suffrage == raft.Voter, Leader: s.ID == leader, Gossip: membership.Unknown}
+	p := placeOf(s.Address)
+	m := Member{
+		ID: string(s.ID), Name: p.name, RaftAddress: p.raft, GRPCAddress: p.grpc,
+		Voter: s.Suffrage == raft.Voter, Leader: s.ID == leader, Gossip: membership.Unknown,
+	}
 	if m.ID == n.ID() {
-		m.Name, m.GRPCAddress, m.Gossip = n.cfg.Name, n.cfg.GRPCAddress, membership.Alive
+		m.Gossip = membership.Alive
 	} else if p, ok := peers[m.ID]; ok {
-		m.Name, m.GRPCAddress, m.Gossip = p.Name, p.GRPCAddress, p.State
+		m.Gossip = p.State
 	}
 	return m
 }

@@ -52,6 +52,7 @@ type Node struct {
 	readyOnce sync.Once
 	fatal     chan error // the first error that ends the node
 	admission sync.Mutex // one change of membership at a time
+	wishes    sync.Map   // node id to whether it asked for a vote, as the leader was told
 
 	idMu sync.Mutex
 	id   Identity
@@ -77,6 +78,10 @@ func Open(cfg Config, sm StateMachine, deps Deps) (*Node, error) {
 	id, err := loadIdentity(cfg.DataDir)
 	if err != nil {
 		return nil, err
+	}
+	self := JoinRequest{ID: id.NodeID, Name: cfg.Name, RaftAddress: cfg.RaftAddress, GRPCAddress: cfg.GRPCAddress}
+	if err := self.check(); err != nil {
+		return nil, fmt.Errorf("node configuration: %w", err)
 	}
 	n := &Node{
 		cfg: cfg, deps: deps, sm: sm, id: id,

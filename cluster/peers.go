@@ -80,9 +80,9 @@ type JoinRequest struct {
 // Member is a node of the replicated configuration.
 type Member struct {
 	ID          string
-	Name        string // empty when this node has not heard it
+	Name        string
 	RaftAddress string
-	GRPCAddress string // empty when this node has not heard it
+	GRPCAddress string
 	Voter       bool
 	Leader      bool
 	Gossip      string // alive, suspect, dead, left, unknown: advice only

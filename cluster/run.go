@@ -32,7 +32,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if err := n.look(); err != nil {
 		return errors.Join(err, n.deps.Listener.Close())
 	}
-	layer, err := transport.NewLayer(n.deps.Listener, n.cfg.RaftAddress, n.cfg.ClusterName, n.ID(), n.log)
+	layer, err := transport.NewLayer(n.deps.Listener, string(n.ownPlace().address()), n.cfg.ClusterName, n.ID(), n.log)
 	if err != nil {
 		return errors.Join(err, n.deps.Listener.Close())
 	}

@@ -30,7 +30,7 @@ func (n *Node) transfer(ctx context.Context, to string) (Member, error) {
 		if m.ID == n.ID() {
 			return m, nil
 		}
-		if last = await(ctx, n.raft.Load().LeadershipTransferToServer(raft.ServerID(m.ID), raft.ServerAddress(m.RaftAddress))); last == nil {
+		if last = await(ctx, n.raft.Load().LeadershipTransferToServer(raft.ServerID(m.ID), place{m.RaftAddress, m.GRPCAddress, m.Name}.address())); last == nil {
 			m.Leader = true
 			return m, nil
 		}

@@ -129,7 +129,7 @@ func (m *Member) TryStart() error {
 		m.err = err
 		m.mu.Unlock()
 	}()
-	if deps.Discovery == nil {
+	if deps.Discovery != cluster.Discovery(gossip) {
 		return nil
 	}
 	m.cluster.Until(fmt.Sprintf("node %d gossips", m.Index), func() bool {

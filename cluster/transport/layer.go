@@ -34,7 +34,8 @@ type Layer struct {
 
 var _ raft.StreamLayer = (*Layer)(nil)
 
-// NewLayer makes a layer that accepts on ln. advertise is the host:port that other nodes dial; empty for that of ln. cluster
+// NewLayer makes a layer that accepts on ln. advertise is this
+// server's address, which begins with the host:port that other nodes dial; empty for that of ln. cluster
 // is the cluster's name and id this node's server id, at most 255 octets each: a connection that was meant for another
 // cluster or another server is closed. Nothing is accepted before Accept.
 func NewLayer(ln net.Listener, advertise, cluster, id string, logger *slog.Logger) (*Layer, error) {
@@ -50,13 +51,13 @@ func NewLayer(ln net.Listener, advertise, cluster, id string, logger *slog.Logge
 	}, nil
 }
 
-// address is what the layer is dialled at: host:port, the host possibly a name.
+// address is this server's address: host:port, the host possibly a name, and perhaps more behind AddressEnd.
 type address string
 
 // Network is always tcp.
 func (address) Network() string { return "tcp" }
 
-// String is the host:port.
+// String is the address.
 func (a address) String() string { return string(a) }
 
 // Addr is the advertised address.

@@ -48,13 +48,17 @@ func New(layer *Layer, logger hclog.Logger) *Transport {
 // (hashicorp/raft#695).
 func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-// target is an address that says whom the connection is meant for: id@host:port.
+// AddressEnd ends the host:port at the beginning of a server's address. What is behind it is the cluster's own.
+const AddressEnd = "/"
+
+// target is an address that says whom the connection is meant for: id@host:port, and perhaps more behind AddressEnd.
 func target(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
 	return raft.ServerAddress(id) + "@" + addr
 }
 
 func splitTarget(to raft.ServerAddress) (id, addr string) {
 	id, addr, _ = strings.Cut(string(to), "@")
+	addr, _, _ = strings.Cut(addr, AddressEnd)
 	return id, addr
 }
 
