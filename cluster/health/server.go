@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ const (
 // Server serves a node's health and metrics.
 type Server struct {
 	http    *http.Server
+	mux     *http.ServeMux
 	reasons func() []string
 	ready   chan struct{}
 }
@@ -37,8 +39,8 @@ func New(reasons func() []string, metrics prometheus.Gatherer, log *slog.Logger)
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{reasons: reasons, ready: make(chan struct{})}
 	mux := http.NewServeMux()
+	s := &Server{reasons: reasons, mux: mux, ready: make(chan struct{})}
 	mux.HandleFunc("GET /livez", s.livez)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
@@ -49,6 +51,13 @@ func New(reasons func() []string, metrics prometheus.Gatherer, log *slog.Logger)
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return s
+}
+
+// ServeProfiles lets profiles of the process be read below /debug/pprof/ (net/http/pprof). It is called before Run.
+func (s *Server) ServeProfiles() {
+	s.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	s.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
 // Ready is closed once Run serves.

@@ -147,6 +147,9 @@ func (n *process) assembleServices(machine *fsm.FSM, registry *prometheus.Regist
 	n.bulk = bulk.New(bulkConfig(n.cfg), engine, policy, n.log.With("part", "bulk"), bulk.NewMetrics(registry))
 	registerNodeMetrics(registry, n.node, machine)
 	n.health = health.New(n.reasons, registry, n.log.With("part", "http"))
+	if n.cfg.HTTP.Pprof {
+		n.health.ServeProfiles()
+	}
 }
 
 // collectRaftMetrics lets the metrics of Raft and gossip arrive in the registry. They go through a global of their library.

@@ -59,6 +59,7 @@ type Endpoint struct {
 // HTTP serves /livez, /readyz and /metrics.
 type HTTP struct {
 	Listen string `yaml:"listen"`
+	Pprof  bool   `yaml:"pprof"` // whether profiles of the process are served below /debug/pprof/
 }
 
 // Leasequery is where relays ask.
@@ -68,7 +69,7 @@ type Leasequery struct {
 
 // Bulk bounds bulk leasequery over TCP (RFC 5460).
 type Bulk struct {
-	MaxConnections             int           `yaml:"max_connections"` // BULK_LQ_MAX_CONNS
+	MaxConnections             int           `yaml:"max_connections"`               // BULK_LQ_MAX_CONNS
 	MaxConnectionsPerRequestor int           `yaml:"max_connections_per_requestor"` // 0: as many as in all
 	MaxQueriesPerConnection    int           `yaml:"max_queries_per_connection"`
 	MaxQueriesPerRequestor     int           `yaml:"max_queries_per_requestor"`
