@@ -53,17 +53,26 @@ func (o Options) All() iter.Seq2[OptionCode, []byte] {
 
 // First is the value of the first option with this code.
 func (o Options) First(code OptionCode) (value []byte, ok bool) {
-	for rest := o; len(rest) >= optionHeaderOctets; {
-		n := optionHeaderOctets + int(binary.BigEndian.Uint16(rest[2:]))
-		if len(rest) < n {
-			return nil, false
-		}
-		if OptionCode(binary.BigEndian.Uint16(rest)) == code {
-			return rest[optionHeaderOctets:n:n], true
-		}
-		rest = rest[n:]
+	start, end := o.locate(code)
+	if start == 0 {
+		return nil, false
 	}
-	return nil, false
+	return o[start:end:end], true
+}
+
+// locate is where the value of the first option with this code lies, o[start:end]; start is 0 where there is none.
+func (o Options) locate(code OptionCode) (start, end int) {
+	for start = optionHeaderOctets; start <= len(o); start = end + optionHeaderOctets {
+		header := o[start-optionHeaderOctets : start]
+		end = start + int(binary.BigEndian.Uint16(header[2:]))
+		if end > len(o) {
+			break
+		}
+		if OptionCode(binary.BigEndian.Uint16(header)) == code {
+			return start, end
+		}
+	}
+	return 0, 0
 }
 
 // Count is how many options have this code.

@@ -20,21 +20,29 @@ type RelayMessage struct {
 }
 
 // ParseRelayMessage reads one level of a relayed message and checks the framing of its options. The error is a *ParseError.
-func ParseRelayMessage(b []byte) (RelayMessage, error) {
+func ParseRelayMessage(b []byte) (RelayMessage, error) { return parseLevel(b, 0) }
+
+// parseLevel is ParseRelayMessage for octets that begin at base: errors count from there.
+func parseLevel(b []byte, base int) (RelayMessage, error) {
 	if len(b) < relayHeaderOctets {
-		return RelayMessage{}, parseError(optionNone, len(b), ErrTruncated)
+		return RelayMessage{}, parseError(optionNone, base+len(b), ErrTruncated)
 	}
 	m := RelayMessage{
 		Type: MessageType(b[0]), HopCount: b[1], LinkAddress: netip.AddrFrom16([16]byte(b[2:18])),
 		PeerAddress: netip.AddrFrom16([16]byte(b[18:34])), Options: Options(b[relayHeaderOctets:]),
 	}
-	if m.Type != MessageRelayForward && m.Type != MessageRelayReply {
-		return RelayMessage{}, parseError(optionNone, 0, ErrValue)
+	if !isRelay(b) {
+		return RelayMessage{}, parseError(optionNone, base, ErrValue)
 	}
-	if err := m.Options.validate(relayHeaderOctets); err != nil {
+	if err := m.Options.validate(base + relayHeaderOctets); err != nil {
 		return RelayMessage{}, err
 	}
 	return m, nil
+}
+
+// isRelay tells whether a message is RELAY-FORW or RELAY-REPL.
+func isRelay(b []byte) bool {
+	return len(b) > 0 && (MessageType(b[0]) == MessageRelayForward || MessageType(b[0]) == MessageRelayReply)
 }
 
 // Inner is the message that this level carries: the value of its first OPTION_RELAY_MSG.
@@ -58,46 +66,23 @@ func AppendRelayHeader(dst []byte, t MessageType, hops uint8, link, peer netip.A
 // of b.
 func ParseRelayChain(b []byte) (levels []RelayMessage, inner []byte, err error) {
 	base := 0
-	for {
-		if len(levels) == hopCountLimit {
-			return nil, nil, parseError(OptionRelayMessage, base, ErrTooDeep)
-		}
-		level, err := ParseRelayMessage(b)
+	for len(levels) < hopCountLimit {
+		level, err := parseLevel(b[base:], base)
 		if err != nil {
-			return nil, nil, shift(err, base)
+			return nil, nil, err
 		}
 		levels = append(levels, level)
-		next, ok := level.Inner()
-		if !ok {
+		start, end := level.Options.locate(OptionRelayMessage)
+		if start == 0 {
 			return levels, nil, nil
 		}
-		if len(next) == 0 || (MessageType(next[0]) != MessageRelayForward && MessageType(next[0]) != MessageRelayReply) {
-			return levels, next, nil
+		if inner = level.Options[start:end:end]; !isRelay(inner) {
+			return levels, inner, nil
 		}
-		base += relayHeaderOctets + offsetOf(level.Options, OptionRelayMessage)
-		b = next
+		base += relayHeaderOctets + start
+		b = b[: base+len(inner) : base+len(inner)]
 	}
-}
-
-// offsetOf is where the value of the first option with this code begins; the option must be there.
-func offsetOf(o Options, code OptionCode) int {
-	off := 0
-	for c, v := range o.All() {
-		off += optionHeaderOctets
-		if c == code {
-			return off
-		}
-		off += len(v)
-	}
-	return off
-}
-
-// shift moves the offset of a *ParseError.
-func shift(err error, by int) error {
-	if e, ok := err.(*ParseError); ok { // made by this package, never wrapped
-		return parseError(e.Option, e.Offset+by, e.Err)
-	}
-	return err
+	return nil, nil, parseError(OptionRelayMessage, base, ErrTooDeep)
 }
 
 // appendAddress appends 16 octets: :: for the zero Addr, ::ffff:a.b.c.d for an IPv4 address; a zone is left out.

@@ -145,6 +145,11 @@ func TestRelayChainOfEveryDepth(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%d relays: %v", depth, err)
 			}
+			for i, l := range levels[1:] { // an append to a level's options must not write into the level around it
+				if cap(l.Options) != len(l.Options) {
+					t.Fatalf("%d relays: options of level %d, %d octets, have room for %d", depth, i+1, len(l.Options), cap(l.Options))
+				}
+			}
 			if !slices.EqualFunc(want, levels, sameLevel) {
 				t.Errorf("%d relays were read as\n%v, want\n%v", depth, levels, want)
 			}
