@@ -161,6 +161,12 @@ func TestMetrics(t *testing.T) {
 	w.ask(t, leasequery.TCP, nil, query(lq(77, "::")))                // UnknownQueryType
 	w.ask(t, leasequery.UDP, nil, relayQuery("::", "relay-1"))        // NotAllowed
 	w.ask(t, leasequery.TCP, nil, addressQuery("::", "2001:db8:1::")) // nothing found
+	large := make([]leasequerytest.Binding, 2400)
+	for n := range large {
+		large[n] = lease(1, binding.NA, fmt.Sprintf("2001:db8:1::%x", n+1), "large")
+	}
+	w.SetBindings(large...)
+	w.ask(t, leasequery.UDP, nil, clientQuery("::", "large")) // UnspecFail: nothing told
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -177,10 +183,10 @@ func TestMetrics(t *testing.T) {
 	}
 	want := map[string]float64{
 		leasequery.MetricClients: 3, leasequery.MetricBindings: 8,
-		leasequery.MetricQueries + " QUERY_BY_CLIENTID": 2, leasequery.MetricQueries + " QUERY_BY_LINK_ADDRESS": 1,
+		leasequery.MetricQueries + " QUERY_BY_CLIENTID": 3, leasequery.MetricQueries + " QUERY_BY_LINK_ADDRESS": 1,
 		leasequery.MetricQueries + " QUERY_BY_RELAY_ID": 1, leasequery.MetricQueries + " QUERY_BY_ADDRESS": 1, leasequery.MetricQueries + " unknown": 2,
 		leasequery.MetricStatuses + " NotConfigured": 1, leasequery.MetricStatuses + " MalformedQuery": 1,
-		leasequery.MetricStatuses + " UnknownQueryType": 1, leasequery.MetricStatuses + " NotAllowed": 1,
+		leasequery.MetricStatuses + " UnspecFail": 1, leasequery.MetricStatuses + " UnknownQueryType": 1, leasequery.MetricStatuses + " NotAllowed": 1,
 	}
 	for name := range got {
 		if got[name] != want[name] {
