@@ -93,13 +93,17 @@ func (t *Table) EndSweep(name string) Effect {
 	if s == nil {
 		return Effect{Source: name}
 	}
-	effect := Effect{Source: name}
+	e := Effect{Source: name}
 	for _, label := range slices.Sorted(maps.Keys(s.definitions)) {
 		if d := s.definitions[label]; !d.stated {
-			effect.add(t.replace(name, d, nil))
+			one := t.replace(name, d, nil)
+			e.Names = append(e.Names, one.Names...)
+			e.Prefixes = append(e.Prefixes, one.Prefixes...)
+			e.Relays = append(e.Relays, one.Relays...)
+			e.Changed = true
 		}
 	}
-	return effect
+	return e.canonical()
 }
 
 // replace puts the definition next of a source in place of old; either may be nil.
@@ -135,10 +139,7 @@ func (t *Table) replace(name string, old, next *definition) Effect {
 			e.Names = append(e.Names, n)
 		}
 	}
-	e.Names = canonical(e.Names, cmp.Compare[string])
-	e.Prefixes = canonical(e.Prefixes, comparePrefixes)
-	e.Relays = canonical(e.Relays, netip.Addr.Compare)
-	return e
+	return e.canonical()
 }
 
 // meaning is the link that a name stands for; 0 for none.
@@ -197,12 +198,12 @@ func referenceOrder(a, b reference) int {
 	return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.definition.label, b.definition.label))
 }
 
-// add joins what another definition of the same source did.
-func (e *Effect) add(other Effect) {
-	e.Names = canonical(append(e.Names, other.Names...), cmp.Compare[string])
-	e.Prefixes = canonical(append(e.Prefixes, other.Prefixes...), comparePrefixes)
-	e.Relays = canonical(append(e.Relays, other.Relays...), netip.Addr.Compare)
-	e.Changed = e.Changed || other.Changed
+// canonical is e with its lists sorted and without duplicates.
+func (e Effect) canonical() Effect {
+	e.Names = canonical(e.Names, cmp.Compare[string])
+	e.Prefixes = canonical(e.Prefixes, comparePrefixes)
+	e.Relays = canonical(e.Relays, netip.Addr.Compare)
+	return e
 }
 
 // comparePrefixes orders prefixes by address, then length.

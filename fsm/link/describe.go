@@ -83,7 +83,7 @@ func (t *Table) list(e *Effect, id binding.LinkID, was, now []netip.Addr) {
 		if _, known := slices.BinarySearchFunc(was, a, netip.Addr.Compare); !known {
 			e.Relays = append(e.Relays, a)
 			listing, _ := t.links.relays.get(addrKey(a, 128))
-			at, _ := slices.BinarySearch(listing, id)
+			at, _ := slices.BinarySearchFunc(listing, id, t.links.compare)
 			t.setListing(a, slices.Insert(slices.Clone(listing), at, id))
 		}
 	}

@@ -1,8 +1,8 @@
 package link
 
 import (
-	"cmp"
 	"net/netip"
+	"slices"
 
 	"github.com/leasehold/leasehold/fsm/binding"
 )
@@ -61,15 +61,19 @@ func (t *Table) linkOfRelay(a netip.Addr, p netip.Prefix) binding.LinkID {
 	if len(listing) == 0 {
 		return t.madeUp(prefix64(a))
 	}
-	// Of several that list it, the one whose prefix holds the binding; it alone is sure to be meant.
-	best, bits := listing[0], -1
-	for _, id := range listing {
-		b := t.links.holdingBits(id, p)
-		if cmp.Or(cmp.Compare(b, bits), t.links.compare(best, id)) > 0 {
-			best, bits = id, b
+	// Of several that list it, the one whose prefix holds the binding is sure to be meant.
+	k := keyOf(p)
+	for _, length := range t.links.configured.longer {
+		if length > k.bits {
+			continue
+		}
+		for _, id := range t.configured.claimants(k.cut(length)) {
+			if _, lists := slices.BinarySearchFunc(listing, id, t.links.compare); lists {
+				return id
+			}
 		}
 	}
-	return best
+	return listing[0]
 }
 
 // madeUp is the link whose only prefix is p, made if it is not there.
@@ -86,14 +90,9 @@ func (t *Table) madeUp(p netip.Prefix) binding.LinkID {
 // single is the link whose only prefix is p.
 func (t *Table) single(p netip.Prefix) (binding.LinkID, bool) {
 	for _, x := range []*claims{&t.others, &t.configured} {
-		if id, ok := x.winners.get(keyOf(p)); ok {
-			if t.links.isSingle(id) {
+		for _, id := range x.claimants(keyOf(p)) {
+			if t.links.record(id).count() == 1 {
 				return id, true
-			}
-			for _, id := range x.contested[p] {
-				if t.links.isSingle(id) {
-					return id, true
-				}
 			}
 		}
 	}

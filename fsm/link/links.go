@@ -17,7 +17,7 @@ type Links struct {
 	relays     prefixMap[relayLinks]     // by relay address: the configured links that list it
 }
 
-// relayLinks is the links that list one relay address, sorted. It is never changed in place.
+// relayLinks is the links that list one relay address, by canonical prefix set. It is never changed in place.
 type relayLinks []binding.LinkID
 
 const chunkLinks = 128
@@ -81,21 +81,6 @@ func (l *Links) record(id binding.LinkID) *record {
 	return &l.chunks[at].records[int(id)%chunkLinks]
 }
 
-func (l *Links) isSingle(id binding.LinkID) bool {
-	return l.record(id).count() == 1
-}
-
-// holdingBits is the length of the link's longest prefix that holds all of p; -1 for none.
-func (l *Links) holdingBits(id binding.LinkID, p netip.Prefix) int {
-	bits := -1
-	for q := range l.record(id).prefixes {
-		if q.Bits() <= p.Bits() && q.Contains(p.Addr()) {
-			bits = max(bits, q.Bits())
-		}
-	}
-	return bits
-}
-
 // Len is how many links there are.
 func (l *Links) Len() int { return l.n }
 
@@ -126,11 +111,10 @@ func (l *Links) Select(dst []binding.LinkID, a netip.Addr) []binding.LinkID {
 		dst = append(dst, listing...)
 	}
 	if id, ok := l.Holding(a); ok {
-		if at, found := slices.BinarySearch(dst[from:], id); !found {
-			dst = slices.Insert(dst, from+at, id)
-		}
+		dst = append(dst, id)
 	}
-	return dst
+	slices.Sort(dst[from:])
+	return dst[:from+len(slices.Compact(dst[from:]))]
 }
 
 // Holding is the link that holds the address: the configured link with the longest prefix, else, among the others, the one with
