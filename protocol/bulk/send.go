@@ -1,8 +1,10 @@
 package bulk
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -261,11 +263,11 @@ func (s *sender) terminate() (reason, bool) {
 
 // broke tells why sending failed.
 func (s *sender) broke(err error) reason {
-	why := endReset
+	why, level := endReset, slog.LevelDebug
 	if errors.Is(err, errStalled) {
-		why = endStalled
+		why, level = endStalled, slog.LevelInfo
 	}
-	s.conn.log.Info("bulk leasequery connection closed by an error", "reason", string(why), "err", err)
+	s.conn.log.Log(context.Background(), level, "bulk leasequery connection broke", "reason", string(why), "err", err)
 	s.conn.end(why, "the connection broke")
 	return why
 }
