@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
+
+	"github.com/leasehold/leasehold/fsm/binding"
 )
 
 func results(f *FSM, logs []*raft.Log) []Result {
@@ -160,6 +162,49 @@ func TestWhatIsSentAgainIsAppliedOnce(t *testing.T) {
 		}
 		if !slices.Equal(once.sources.append(nil), often.sources.append(nil)) {
 			t.Fatal("sessions differ")
+		}
+	})
+}
+
+// TestOrderOfSourcesDoesNotMatter mixes, in two ways, the news of two sources that define links and of a third that has the
+// bindings, and wants the same state hash: bindings follow the links, whichever came first.
+func TestOrderOfSourcesDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var news [3][][]Change
+		for i := range news {
+			for range rapid.IntRange(1, 6).Draw(t, "batches") {
+				var batch []Change
+				for _, c := range drawChanges(t) {
+					if links := c.Event == binding.DefineLink || c.Event == binding.RemoveLink; links == (i < 2) {
+						batch = append(batch, c)
+					}
+				}
+				if len(batch) > 0 {
+					news[i] = append(news[i], batch)
+				}
+			}
+		}
+		total := len(news[0]) + len(news[1]) + len(news[2])
+		run := func(how string) [32]byte {
+			f, b, next := newFSM(t), newLog(t), [3]int{}
+			for range total {
+				var ready []int
+				for i := range news {
+					if next[i] < len(news[i]) {
+						ready = append(ready, i)
+					}
+				}
+				i := rapid.SampledFrom(ready).Draw(t, how)
+				s := Session{Source: []string{"links-a", "links-b", "bindings"}[i], Epoch: 1, Sequence: uint64(next[i] + 1)}
+				apply(t, f, b.changes(s, news[i][next[i]]...))
+				next[i]++
+			}
+			v := f.View()
+			defer v.Release()
+			return v.Hash()
+		}
+		if one, other := run("one way"), run("another way"); one != other {
+			t.Fatalf("state hashes %x and %x", one, other)
 		}
 	})
 }
