@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"google.golang.org/protobuf/types/known/emptypb"
+
 	"github.com/leasehold/leasehold/cluster"
 	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
@@ -33,10 +35,12 @@ func (s *Service) forward(ctx context.Context, stream ingestv1.Ingest_FeedServer
 	return passDown(ctx, up, stream)
 }
 
-// passUp hands the feeder's batches to the leader; nil when the feeder has closed its side.
+// passUp hands the feeder's batches to the leader; nil when the feeder has closed its side. A batch is read as a message of which
+// no field is known: its octets go on as they came, and the leader checks them.
 func passUp(stream ingestv1.Ingest_FeedServer, up ingestv1.Ingest_FeedClient) error {
 	for {
-		r, err := stream.Recv()
+		batch := new(emptypb.Empty)
+		err := stream.RecvMsg(batch)
 		if errors.Is(err, io.EOF) {
 			if err := up.CloseSend(); err != nil {
 				return fmt.Errorf("close the session passed on: %w", err)
@@ -47,7 +51,7 @@ func passUp(stream ingestv1.Ingest_FeedServer, up ingestv1.Ingest_FeedClient) er
 		if err != nil {
 			return err
 		}
-		if err := up.Send(r); err != nil {
+		if err := up.SendMsg(batch); err != nil {
 			if errors.Is(err, io.EOF) {
 				<-up.Context().Done() // its reason is what passDown receives
 				return nil
