@@ -176,6 +176,9 @@ func TestOrderOfSourcesDoesNotMatter(t *testing.T) {
 				var batch []Change
 				for _, c := range drawChanges(t) {
 					if links := c.Event == binding.DefineLink || c.Event == binding.RemoveLink; links == (i < 2) {
+						if c.Event == binding.DefineLink && rapid.Bool().Draw(t, "without relays") {
+							c.Link.Relays = nil
+						}
 						batch = append(batch, c)
 					}
 				}
