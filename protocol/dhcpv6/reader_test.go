@@ -121,15 +121,15 @@ func TestReaderGrowsWithWhatCame(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { _, err := frames.Next(); done <- err }()
 	_, _ = out.Write([]byte{0xff, 0xff}) // in has the two octets when Write returns
-	_, _ = out.Write(make([]byte, 1000))
+	_, _ = out.Write(make([]byte, 5000))
 	if err := out.CloseWithError(os.ErrDeadlineExceeded); err != nil {
 		t.Fatalf("close: %v", err)
 	}
 	if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("error %v, want the stream's own", err)
 	}
-	if len(frames.buf) != firstBuffer || frames.Buffered() != 1002 {
-		t.Errorf("1002 octets take a buffer of %d, of which %d are taken", len(frames.buf), frames.Buffered())
+	if len(frames.buf) != 2*firstBuffer || frames.Buffered() != 5002 {
+		t.Errorf("5002 octets take a buffer of %d, of which %d are taken", len(frames.buf), frames.Buffered())
 	}
 
 	b, want := stream(t)
