@@ -68,6 +68,10 @@ type replayView struct {
 	clients []binding.Client
 }
 
+func (v *replayView) SelectLinks(dst []binding.LinkID, _ netip.Addr) []binding.LinkID {
+	return append(dst, 1)
+}
+
 func (v *replayView) Select(binding.Query) binding.Cursor { return &replayCursor{clients: v.clients} }
 
 type replayCursor struct{ clients []binding.Client }
