@@ -17,6 +17,13 @@ const (
 	fillNode = fan - 4
 )
 
+// full is how full neighbouring pages, or leaves, are together when one more is made beside them. Nearer to the brim, each
+// insert would move records about.
+const (
+	fullPage = pageRoom * 15 / 16
+	fullLeaf = pairLeafSize * 15 / 16
+)
+
 // add takes a record, which is copied.
 func (b *treeBuilder) add(lh uint64, rec record) {
 	it := item{place: lh, rec: rec}

@@ -83,16 +83,27 @@ func sameClients(v *View, what string, order map[[2]string]int, got []shown, wan
 
 func isLive(b *held) bool { return b.state == binding.Active }
 
-// check compares everything that a view can be asked with the model.
-func check(v *View, m *model) error {
-	all := collect(v, v.Changes(0))
+// clientOrder is the place of each client in the one order.
+func clientOrder(all []shown) map[[2]string]int {
 	order := map[[2]string]int{}
 	for i, c := range all {
 		order[[2]string{c.Home, c.DUID}] = i
 	}
-	if err := sameClients(v, "all", order, all, m.clients(func(*held) bool { return true })); err != nil {
+	return order
+}
+
+// checkAll compares all clients and all their entries with the model.
+func checkAll(v *View, m *model) error {
+	all := collect(v, v.Changes(0))
+	return sameClients(v, "all", clientOrder(all), all, m.clients(func(*held) bool { return true }))
+}
+
+// check compares everything that a view can be asked with the model.
+func check(v *View, m *model) error {
+	if err := checkAll(v, m); err != nil {
 		return err
 	}
+	order := clientOrder(collect(v, v.Changes(0)))
 	ask := func(what string, q binding.Query, match func(*held) bool) error {
 		return sameClients(v, what, order, collect(v, v.Select(q)), m.clients(func(b *held) bool { return isLive(b) && match(b) }))
 	}

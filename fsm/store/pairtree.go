@@ -9,7 +9,7 @@ const window = 5
 func (t *pairTree) spread(p *pairPath, k pair) {
 	d := p.depth - 1
 	n := p.nodes[d]
-	from := max(0, min(p.at[d]-1, n.n-window))
+	from := max(0, min(p.at[d]-window/2, n.n-window))
 	to := min(from+window, n.n)
 	var all [window*pairLeafSize + 1]pair
 	total := 0
@@ -25,7 +25,7 @@ func (t *pairTree) spread(p *pairPath, k pair) {
 		total += copy(all[total:], l.p[p.i:l.n])
 	}
 	leaves := to - from
-	more := total > leaves*(pairLeafSize-pairLeafSize/16)
+	more := total > leaves*fullLeaf
 	if more {
 		leaves++
 	}

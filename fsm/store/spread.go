@@ -18,7 +18,7 @@ func (t *tree) spread(p *path, add item, replace bool) {
 	from, to := p.at[d], p.at[d]+1
 	appending := !replace && p.i == p.page.count() && t.last(p)
 	if !appending && fits(len(add.rec)) {
-		from = max(0, min(p.at[d]-1, n.n-window))
+		from = max(0, min(p.at[d]-window/2, n.n-window))
 		to = min(from+window, n.n)
 	}
 	items := t.items[:0]
@@ -38,7 +38,7 @@ func (t *tree) spread(p *path, add item, replace bool) {
 	}
 	t.items, t.old = items, old
 
-	pages := max(1, (total+fillPage-1)/fillPage)
+	pages := max(1, (total+fullPage-1)/fullPage)
 	for range to - from - 1 {
 		n.remove(from + 1)
 	}
