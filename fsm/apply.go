@@ -115,6 +115,9 @@ func (f *FSM) admit(session wireSession, r *Result) *source {
 	defer f.mu.Unlock()
 	v := f.sources.admit(session)
 	r.Duplicate, r.Expected, r.UnknownEpoch, r.Err = v.duplicate, v.expected, v.unknown, v.err
+	if v.source != nil {
+		v.source.last = r.Clock
+	}
 	return v.source
 }
 

@@ -103,10 +103,11 @@ const maintainEvery = 1000
 // SourceState is what the state machine knows of a source.
 type SourceState struct {
 	Name       string
-	Bindings   uint64 // bindings in force that it owns
-	Resyncing  bool   // between the begin and the end of a full resync
-	Sweeping   bool   // what the resync no longer had is being removed
-	LastResync binding.Time
+	Bindings   uint64       // bindings in force that it owns
+	Resyncing  bool         // between the begin and the end of a full resync
+	Sweeping   bool         // what the resync no longer had is being removed
+	LastBatch  binding.Time // the clock of its newest batch
+	LastResync binding.Time // the clock at which its newest complete resync ended; 0 for never
 	Epochs     []EpochState // oldest first, by their newest batch
 }
 
@@ -129,7 +130,7 @@ func (f *FSM) Sources() []SourceState {
 	var out []SourceState
 	for name, src := range f.sources {
 		k := known[name]
-		s := SourceState{Name: name, Bindings: k.Bindings, Resyncing: k.Resyncing, Sweeping: k.Sweeping, LastResync: k.LastResync}
+		s := SourceState{Name: name, Bindings: k.Bindings, Resyncing: k.Resyncing, Sweeping: k.Sweeping, LastBatch: src.last, LastResync: k.LastResync}
 		for _, e := range src.epochs {
 			s.Epochs = append(s.Epochs, EpochState{e.epoch, e.applied})
 		}

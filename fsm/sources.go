@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/leasehold/leasehold/fsm/binding"
 )
 
 // Limits on what is remembered of sources.
@@ -20,8 +22,9 @@ var ErrTooManySources = errors.New("too many sources")
 // source is what is remembered of a source's sessions.
 type source struct {
 	name   string
-	epochs []epoch // in the order of their newest batches in the log
-	resync uint64  // the epoch of the newest resync, until it ends; 0 for none
+	epochs []epoch      // in the order of their newest batches in the log
+	resync uint64       // the epoch of the newest resync, until it ends; 0 for none
+	last   binding.Time // the clock of its newest batch
 }
 
 // epoch is how far one run of a source's feeder has got.
@@ -89,13 +92,14 @@ func (s sources) applied(name string, number uint64) (uint64, bool) {
 }
 
 // The octets of the sources in a snapshot: how many, a varint, then, by name: the name behind its length, a varint; the epoch of
-// the resync under way, 8 octets, 0 for none; how many epochs, a varint, then in order: the epoch, 8 octets, and its newest
+// the resync under way, 8 octets, 0 for none; the clock of its newest batch, 8 octets; how many epochs, a varint, then in order: the epoch, 8 octets, and its newest
 // sequence, a varint.
 func (s sources) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(s)))
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		src := s[name]
 		dst = binary.BigEndian.AppendUint64(appendText(dst, name), src.resync)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(src.last))
 		dst = binary.AppendUvarint(dst, uint64(len(src.epochs)))
 		for _, e := range src.epochs {
 			dst = binary.AppendUvarint(binary.BigEndian.AppendUint64(dst, e.epoch), e.applied)
@@ -109,7 +113,7 @@ func parseSources(b []byte) (sources, error) {
 	s := sources{}
 	before := ""
 	for range c.count(MaxSources, "number of sources") {
-		src := &source{name: string(c.octets(MaxSource, "source name")), resync: c.uint64("resync")}
+		src := &source{name: string(c.octets(MaxSource, "source name")), resync: c.uint64("resync"), last: binding.Time(c.uint64("time of the newest batch"))}
 		for range c.count(MaxEpochs, "number of epochs") {
 			src.epochs = append(src.epochs, epoch{c.uint64("epoch"), c.uvarint("sequence")})
 		}

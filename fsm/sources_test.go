@@ -112,9 +112,9 @@ func TestSourceStates(t *testing.T) {
 	apply(t, f, b.begin(Session{Source: "c", Epoch: 6, Sequence: 1}, false))
 	apply(t, f, b.end(Session{Source: "c", Epoch: 6, Sequence: 2}))
 	want := []SourceState{
-		{Name: "a", Resyncing: true, Epochs: []EpochState{{5, 1}}},
-		{Name: "b", Bindings: 2, Epochs: []EpochState{{4, 1}}},
-		{Name: "c", Sweeping: true, LastResync: start, Epochs: []EpochState{{6, 2}}},
+		{Name: "a", LastBatch: start, Resyncing: true, Epochs: []EpochState{{5, 1}}},
+		{Name: "b", LastBatch: start, Bindings: 2, Epochs: []EpochState{{4, 1}}},
+		{Name: "c", LastBatch: start, Sweeping: true, LastResync: start, Epochs: []EpochState{{6, 2}}},
 	}
 	if diff := cmp.Diff(want, f.Sources()); diff != "" {
 		t.Errorf("sources (-want +got):\n%s", diff)

@@ -12,7 +12,7 @@ import (
 func (s *Service) Sources(context.Context, *adminv1.SourcesRequest) (*adminv1.SourcesResponse, error) {
 	out := &adminv1.SourcesResponse{}
 	for _, x := range s.sources.Sources() {
-		p := &adminv1.Source{Name: x.Name, Bindings: x.Bindings, LastResyncMs: int64(x.LastResync), Resyncing: x.Resyncing || x.Sweeping}
+		p := &adminv1.Source{Name: x.Name, Bindings: x.Bindings, LastBatchMs: int64(x.LastBatch), LastResyncMs: int64(x.LastResync), Resyncing: x.Resyncing || x.Sweeping}
 		if n := len(x.Epochs); n > 0 {
 			p.Epoch, p.Sequence = x.Epochs[n-1].Epoch, x.Epochs[n-1].Applied
 		}
