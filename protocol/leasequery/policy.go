@@ -72,5 +72,5 @@ func (p *Policy) Lookup(a netip.Addr) (r *Requestor, ok bool) {
 	if p == nil || p.table == nil {
 		return nil, false
 	}
-	return p.table.Lookup(a.Unmap().WithZone(""))
+	return p.table.Lookup(a.Unmap())
 }

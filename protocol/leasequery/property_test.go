@@ -225,10 +225,16 @@ func (s *scene) ask(t *rapid.T) outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s.read(t, a)
+}
+
+// read reads the whole answer and closes it.
+func (s *scene) read(t *rapid.T, a *leasequery.Answer) outcome {
 	defer a.Close()
 	var messages [][]byte
 	for more := true; more; {
 		var m []byte
+		var err error
 		if m, more, err = a.Next(nil); err != nil {
 			t.Fatal(err)
 		}
