@@ -21,6 +21,7 @@ import (
 const (
 	maxBytesInFlight = 4 << 20         // octets of batches proposed and not yet acknowledged
 	maxInFlight      = 64              // batches of the same
+	sweepLimit       = 16384           // bindings that one tick looks after while a sweep is waited for
 	leaderHold       = 7 * time.Second // how long a session waits for a leader
 	maxSessions      = 2048            // sessions at once on a node
 )
@@ -147,16 +148,19 @@ func (s *Service) source(name string) fsm.SourceState {
 	return fsm.SourceState{}
 }
 
-// awaitSweep waits until everything is gone that the newest complete resync of a source no longer had, and tells what is known
-// of the source then.
+// awaitSweep removes everything that the newest complete resync of a source no longer had, and tells what is known of the source
+// then. The leader would get to it by itself, at its next tick; a feeder need not wait for that.
 func (s *Service) awaitSweep(ctx context.Context, source string) (fsm.SourceState, error) {
 	for {
-		applied := s.sessions.Applied()
 		x := s.source(source)
 		if !x.Sweeping {
 			return x, nil
 		}
-		if err := s.sessions.Wait(ctx, applied+1); err != nil {
+		tick, err := s.node.Propose(ctx, fsm.AppendTick(nil, sweepLimit))
+		if err != nil {
+			return x, err
+		}
+		if _, err := tick.Wait(ctx); err != nil {
 			return x, err
 		}
 	}
