@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,11 +104,9 @@ func (n *process) run(ctx context.Context) error {
 	nodePart := start("node", failed, n.node.Run)
 	bulkPart := start("bulk leasequery", failed, func(c context.Context) error { return n.bulk.Run(c, n.listeners.leasequery) })
 	watch, endWatch := context.WithCancel(context.Background())
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		n.watchReadiness(watch)
-	}()
+	var watching sync.WaitGroup
+	watching.Go(func() { n.watchReadiness(watch) })
+	watching.Go(func() { boundHeadroom(watch) })
 	select {
 	case <-ctx.Done():
 		n.log.Info("node stops")
@@ -122,7 +121,7 @@ func (n *process) run(ctx context.Context) error {
 	n.ingest.Stop()
 	err = errors.Join(err, nodePart.stop(), rpcPart.stop(), httpPart.stop())
 	endWatch()
-	<-watched
+	watching.Wait()
 	return errors.Join(err, n.pool.Close())
 }
 
