@@ -124,7 +124,7 @@ func TestClientLinkOverUDP(t *testing.T) {
 	}
 	w := newWorld(links,
 		lease(1, binding.NA, "2001:db8:1::1", "wide"), lease(2, binding.NA, "2001:db8:2::1", "wide"), lease(3, binding.NA, "2001:db8:3::1", "wide", spoke(10)),
-		lease(3, binding.NA, "2001:db8:3::2", "two"), lease(4, binding.NA, "2001:db8:4::2", "two", spoke(200)),
+		lease(3, binding.NA, "2001:db8:3::2", "two", spoke(200)), lease(4, binding.NA, "2001:db8:4::2", "two"),
 		lease(4, binding.NA, "2001:db8:4::3", "single"), lease(3, binding.NA, "2001:db8:3::3", "single", ended(binding.Released)),
 		lease(1, binding.NA, "2001:db8:1::3", "single", lived(5, 10, 10)))
 	on1, on2, on3 := one("wide", "2001:db8:1::1"), one("wide", "2001:db8:2::1"), clientData("wide", 10, iaAddr("2001:db8:3::1", 3590, 7190))
@@ -141,7 +141,7 @@ func TestClientLinkOverUDP(t *testing.T) {
 		w.expect(t, clientQuery("2001:db8:2::", "wide"), reply(on1), data(on2), done())
 	})
 	t.Run("else the newest", func(t *testing.T) {
-		w.expectUDP(t, clientQuery("2001:db8:9::1", "two"), reply(one("two", "2001:db8:3::2")))
+		w.expectUDP(t, clientQuery("2001:db8:9::1", "two"), reply(one("two", "2001:db8:4::2")))
 	})
 	t.Run("nobody", func(t *testing.T) { w.expectUDP(t, clientQuery("::", "nobody"), reply()) })
 }

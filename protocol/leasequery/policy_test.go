@@ -89,6 +89,7 @@ func TestRestrictedRequestor(t *testing.T) {
 		lease(1, binding.PD, "2001:db8:a::/48", "a", through(below), spoke(200)),
 		lease(1, binding.PD, "2001:db8:b::/48", "a", spoke(5)),
 		lease(1, binding.NA, "2001:db8:1::c", "b", through(theirs)),
+		lease(1, binding.NA, "2001:db8:a::7", "b", through(theirs)),
 		lease(2, binding.NA, "2001:db8:2::a", "a", through(linked)),
 		lease(2, binding.NA, "2001:db8:2::b", "b"),
 	)
@@ -104,6 +105,7 @@ func TestRestrictedRequestor(t *testing.T) {
 		{"no options of a binding that it does not see", leasequery.Restriction{}, clientQuery("2001:db8:1::", "a", oro(optFQDN)),
 			[][]byte{reply(clientData("a", 200, bySource)), done()}},
 		{"an address of another's binding is as if nobody had it", leasequery.Restriction{}, addressQuery("::", "2001:db8:1::b"), [][]byte{reply()}},
+		{"not even if a prefix of its own is around it", leasequery.Restriction{}, addressQuery("::", "2001:db8:a::7"), [][]byte{failure(notConfigured, "no link holds 2001:db8:a::7")}},
 		{"a prefix of another's binding, on no link", leasequery.Restriction{}, addressQuery("::", "2001:db8:b::1"),
 			[][]byte{failure(notConfigured, "no link holds 2001:db8:b::1")}},
 		{"another's client", leasequery.Restriction{}, clientQuery("::", "b"), [][]byte{reply()}},

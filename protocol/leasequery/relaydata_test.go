@@ -224,3 +224,15 @@ func TestClientOptionsByOptionRequest(t *testing.T) {
 			iaAddr("2001:db8::3", 3590, 7190)), opt(optFQDN, []byte("\x00\x03new")))), done())
 	})
 }
+
+// Client options and relay data above what a source may give are left out rather than the bindings: the answer comes to its end.
+func TestMonstrousOptionsLeaveRoomForBindings(t *testing.T) {
+	fqdn := opt(optFQDN, []byte("\x00\x04host"))
+	small, message := tall(1, "2001:db8:f::1")
+	monster := opt(17, make([]byte, 60000))
+	ask := func() []byte { return clientQuery("::", "c", oro(17, optFQDN, optRelayData)) }
+	w := newWorld([]leasequerytest.Link{netLink(1, []string{"2001:db8::/32"})}, lease(1, binding.NA, "2001:db8::1", "c", with(monster, fqdn), through(small)))
+	w.expect(t, ask(), reply(clientData("c", 100, leasedAddr("2001:db8::1"), fqdn, opt(optRelayData, ip("2001:db8:f::1"), message))), done())
+	w.SetBindings(lease(1, binding.NA, "2001:db8::1", "c", with(fqdn), through(chain("", level(0, "2001:db8::1", "fe80::1", monster)))))
+	w.expect(t, ask(), reply(clientData("c", 100, leasedAddr("2001:db8::1"), fqdn)), done())
+}
