@@ -32,24 +32,23 @@ const (
 	never = binding.Time(math.MaxInt64) // due of what is never due
 )
 
-func (p page) epoch() uint64                { return binary.LittleEndian.Uint64(p) }
-func (p page) setEpoch(e uint64)            { binary.LittleEndian.PutUint64(p, e) }
-func (p page) due() binding.Time            { return binding.Time(binary.LittleEndian.Uint64(p[8:])) }
-func (p page) setDue(t binding.Time)        { binary.LittleEndian.PutUint64(p[8:], uint64(t)) }
-func (p page) newest() uint64               { return binary.LittleEndian.Uint64(p[16:]) }
-func (p page) setNewest(m uint64)           { binary.LittleEndian.PutUint64(p[16:], m) }
-func (p page) count() int                   { return int(binary.LittleEndian.Uint16(p[24:])) }
-func (p page) setCount(n int)               { binary.LittleEndian.PutUint16(p[24:], uint16(n)) }
-func (p page) heap() int                    { return int(binary.LittleEndian.Uint16(p[26:])) }
-func (p page) setHeap(n int)                { binary.LittleEndian.PutUint16(p[26:], uint16(n)) }
-func (p page) dead() int                    { return int(binary.LittleEndian.Uint16(p[28:])) }
-func (p page) setDead(n int)                { binary.LittleEndian.PutUint16(p[28:], uint16(n)) }
-func (p page) slot(i int) []byte            { return p[pageHeader+i*slotSize:][:slotSize] }
-func (p page) place(i int) uint64           { return binary.LittleEndian.Uint64(p[pageHeader+i*slotSize:]) }
-func (p page) free() int                    { return p.heap() - pageHeader - slotSize*p.count() }
-func (p page) used() int                    { return len(p) - p.free() - p.dead() }
-func fits(size int) bool                    { return size+slotSize+pageHeader <= pageSize }
-func (p page) dueAfter(t binding.Time) bool { return p.due() > t }
+func (p page) epoch() uint64         { return binary.LittleEndian.Uint64(p) }
+func (p page) setEpoch(e uint64)     { binary.LittleEndian.PutUint64(p, e) }
+func (p page) due() binding.Time     { return binding.Time(binary.LittleEndian.Uint64(p[8:])) }
+func (p page) setDue(t binding.Time) { binary.LittleEndian.PutUint64(p[8:], uint64(t)) }
+func (p page) newest() uint64        { return binary.LittleEndian.Uint64(p[16:]) }
+func (p page) setNewest(m uint64)    { binary.LittleEndian.PutUint64(p[16:], m) }
+func (p page) count() int            { return int(binary.LittleEndian.Uint16(p[24:])) }
+func (p page) setCount(n int)        { binary.LittleEndian.PutUint16(p[24:], uint16(n)) }
+func (p page) heap() int             { return int(binary.LittleEndian.Uint16(p[26:])) }
+func (p page) setHeap(n int)         { binary.LittleEndian.PutUint16(p[26:], uint16(n)) }
+func (p page) dead() int             { return int(binary.LittleEndian.Uint16(p[28:])) }
+func (p page) setDead(n int)         { binary.LittleEndian.PutUint16(p[28:], uint16(n)) }
+func (p page) slot(i int) []byte     { return p[pageHeader+i*slotSize:][:slotSize] }
+func (p page) place(i int) uint64    { return binary.LittleEndian.Uint64(p[pageHeader+i*slotSize:]) }
+func (p page) free() int             { return p.heap() - pageHeader - slotSize*p.count() }
+func (p page) used() int             { return len(p) - p.free() - p.dead() }
+func fits(size int) bool             { return size+slotSize+pageHeader <= pageSize }
 
 // record is the i-th record. It is changed in place by whoever may change the page.
 func (p page) record(i int) record {

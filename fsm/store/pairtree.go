@@ -2,7 +2,7 @@ package store
 
 // window is how many neighbouring leaves, or pages, share what is too much for one of them before one more is made. With
 // three, leaves that fill up in random order are about 85 % full, instead of 69 % when each is split by itself.
-const window = 5
+const window = 3
 
 // spread divides the pairs of the full leaf at p, one more pair, and those of its neighbours evenly over these leaves, and over
 // one more if they are all but full. The path is owned; it is no longer valid.

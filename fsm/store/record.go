@@ -78,26 +78,6 @@ func (r record) all(yield func(packed) bool) {
 	}
 }
 
-// live is the entry in force for the address, nil if the record has none.
-func (r record) live(a *address) packed {
-	for p := range r.all {
-		if p.state() == binding.Active && p.holds(a) {
-			return p
-		}
-	}
-	return nil
-}
-
-// hasLive tells whether any entry is in force.
-func (r record) hasLive() bool {
-	for p := range r.all {
-		if p.state() == binding.Active {
-			return true
-		}
-	}
-	return false
-}
-
 // bounds is the earliest due and the newest change of the record's entries.
 func (r record) bounds(history binding.Time) (due binding.Time, newest uint64) {
 	due = never

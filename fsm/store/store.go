@@ -36,9 +36,6 @@ type Store struct {
 
 	current *state // the newest pinned state, if nothing was written since
 
-	table   []byte // the link table encoded, as of tableOf
-	tableOf *link.Links
-
 	encoder encoder
 	entries []entry
 	ids     idHashes

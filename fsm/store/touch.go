@@ -70,52 +70,52 @@ func (s *Store) touchFresh(t *touches, changes []binding.Change) {
 	s.remotes.touch(t)
 }
 
-// touch fetches the leaves in which t.pairs belong into t.leaves.
-func (pt *pairTree) touch(t *touches) {
-	t.inners, t.leaves = t.inners[:0], t.leaves[:0]
-	for range t.pairs {
-		t.inners = append(t.inners, pt.root)
+// touch fetches the leaves in which into.pairs belong into into.leaves.
+func (t *pairTree) touch(into *touches) {
+	into.inners, into.leaves = into.inners[:0], into.leaves[:0]
+	for range into.pairs {
+		into.inners = append(into.inners, t.root)
 	}
-	for range pt.height - 1 {
-		for i, n := range t.inners {
-			t.inners[i] = n.kids[n.find(t.pairs[i])]
+	for range t.height - 1 {
+		for i, n := range into.inners {
+			into.inners[i] = n.kids[n.find(into.pairs[i])]
 		}
 	}
-	for i, n := range t.inners {
-		t.leaves = append(t.leaves, n.leaves[n.find(t.pairs[i])])
+	for i, n := range into.inners {
+		into.leaves = append(into.leaves, n.leaves[n.find(into.pairs[i])])
 	}
-	for _, l := range t.leaves {
+	for _, l := range into.leaves {
 		if l != nil {
-			t.sum += uint32(l.n) + l.p[pairLeafSize/4].thing + l.p[pairLeafSize/2].thing + l.p[pairLeafSize*3/4].thing
+			into.sum += uint32(l.n) + l.p[pairLeafSize/4].thing + l.p[pairLeafSize/2].thing + l.p[pairLeafSize*3/4].thing
 		}
 	}
 }
 
-// touch fetches the records at t.places.
-func (tr *tree) touch(t *touches) {
-	if tr.root.n == 0 {
+// touch fetches the records at into.places.
+func (t *tree) touch(into *touches) {
+	if t.root.n == 0 {
 		return
 	}
-	t.nodes, t.pages = t.nodes[:0], t.pages[:0]
-	for range t.places {
-		t.nodes = append(t.nodes, tr.root)
+	into.nodes, into.pages = into.nodes[:0], into.pages[:0]
+	for range into.places {
+		into.nodes = append(into.nodes, t.root)
 	}
-	for range tr.height - 1 {
-		for i, n := range t.nodes {
-			t.nodes[i] = n.kids[n.find(&key{place: t.places[i]})]
+	for range t.height - 1 {
+		for i, n := range into.nodes {
+			into.nodes[i] = n.kids[n.find(&key{place: into.places[i]})]
 		}
 	}
-	for i, n := range t.nodes {
-		t.pages = append(t.pages, n.pages[n.find(&key{place: t.places[i]})])
+	for i, n := range into.nodes {
+		into.pages = append(into.pages, n.pages[n.find(&key{place: into.places[i]})])
 	}
-	for _, pg := range t.pages {
-		t.sum += uint32(pg[0]) + uint32(pg[64]) + uint32(pg[128]) + uint32(pg[192])
+	for _, pg := range into.pages {
+		into.sum += uint32(pg[0]) + uint32(pg[64]) + uint32(pg[128]) + uint32(pg[192])
 	}
-	for i, pg := range t.pages {
-		if j := pg.lowerPlace(t.places[i]); j < pg.count() {
+	for i, pg := range into.pages {
+		if j := pg.lowerPlace(into.places[i]); j < pg.count() {
 			rec := pg.record(j)
 			for off := 0; off < len(rec); off += 64 {
-				t.sum += uint32(rec[off])
+				into.sum += uint32(rec[off])
 			}
 		}
 	}
