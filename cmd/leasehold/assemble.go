@@ -143,7 +143,7 @@ func (n *process) assembleServices(machine *fsm.FSM, registry *prometheus.Regist
 	ingestv1.RegisterIngestServer(n.rpc, n.ingest)
 	adminv1.RegisterAdminServer(n.rpc, admin.New(n.node, machine, rpc.NewPeers(n.pool), n.pool, n.log.With("part", "admin")))
 	peerv1.RegisterPeerServer(n.rpc, rpc.NewPeerService(n.node))
-	engine := leasequery.New(engineConfig(n.cfg, leasequery.NewMetrics(registry)), n.node)
+	engine := leasequery.New(engineConfig(n.cfg, leasequery.NewMetrics(registry), n.log.With("part", "leasequery")), n.node)
 	n.bulk = bulk.New(bulkConfig(n.cfg), engine, policy, n.log.With("part", "bulk"), bulk.NewMetrics(registry))
 	registerNodeMetrics(registry, n.node, machine)
 	n.health = health.New(n.reasons, registry, n.log.With("part", "http"))

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"log/slog"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/leasehold/leasehold/cluster"
@@ -38,8 +40,8 @@ func bulkConfig(cfg config.Config) bulk.Config {
 }
 
 // engineConfig is what leasequery is told of the configuration.
-func engineConfig(cfg config.Config, m *leasequery.Metrics) leasequery.Config {
-	return leasequery.Config{RelayData: relayDataMode(cfg.RelayData), Sensitive: optionCodes(cfg.Sensitive), Metrics: m}
+func engineConfig(cfg config.Config, m *leasequery.Metrics, log *slog.Logger) leasequery.Config {
+	return leasequery.Config{RelayData: relayDataMode(cfg.RelayData), Sensitive: optionCodes(cfg.Sensitive), Metrics: m, Logger: log}
 }
 
 func relayDataMode(m config.RelayDataMode) leasequery.RelayDataMode {
