@@ -30,11 +30,13 @@ func TestClusterIsAdministeredAtAnyNode(t *testing.T) {
 		if err != nil {
 			t.Fatalf("status at node %d: %v", i, err)
 		}
-		if r.GetLeader() != g.Leader().Node().Name() || r.GetTerm() == 0 || r.GetClusterId() == "" || len(r.GetServerDuid()) == 0 || r.GetClockMs() == 0 || r.GetStateHash() != hash {
+		if r.GetLeader() != g.Leader().Node().Name() || r.GetTerm() == 0 || r.GetClusterId() == "" ||
+			len(r.GetServerDuid()) == 0 || r.GetClockMs() == 0 || r.GetStateHash() != hash {
 			t.Errorf("status at node %d: %v", i, r)
 		}
 		for j, n := range r.GetNodes() {
-			if n.GetName() != fmt.Sprintf("node-%d", j) || !n.GetVoter() || !n.GetReady() || n.GetBindings() != 1 || n.GetStateHash() != hash || n.GetFreshMs() > 60_000 {
+			if n.GetName() != fmt.Sprintf("node-%d", j) || !n.GetVoter() || !n.GetReady() || n.GetBindings() != 1 ||
+				n.GetStateHash() != hash || n.GetFreshMs() > 60_000 {
 				t.Errorf("status at node %d of node %d: %v", i, j, n)
 			}
 		}
@@ -77,7 +79,8 @@ func testRefusals(t *testing.T, g *group) {
 		}, cluster.ErrNoMember, codes.NotFound},
 		"join without an id": {func() error { _, err := follower.Join(ctx, &adminv1.JoinRequest{Name: "x"}); return err }, cluster.ErrInvalid, codes.InvalidArgument},
 		"join of another cluster": {func() error {
-			_, err := follower.Join(ctx, &adminv1.JoinRequest{Id: "b8d5c0a2-55a7-4b52-9a7c-0d5b3c3b1f11", Name: "x", RaftAddress: "127.0.0.1:1", GrpcAddress: "127.0.0.1:2", ClusterId: "other"})
+			_, err := follower.Join(ctx, &adminv1.JoinRequest{Id: "b8d5c0a2-55a7-4b52-9a7c-0d5b3c3b1f11", Name: "x",
+				RaftAddress: "127.0.0.1:1", GrpcAddress: "127.0.0.1:2", ClusterId: "other"})
 			return err
 		}, cluster.ErrWrongCluster, codes.FailedPrecondition},
 	} {
@@ -277,7 +280,8 @@ func TestSourcesAndLinks(t *testing.T) {
 	if err != nil || len(s.GetSources()) != 1 {
 		t.Fatalf("sources: %v, %v", s, err)
 	}
-	if x := s.GetSources()[0]; x.GetName() != "kea" || x.GetBindings() != 3 || x.GetEpoch() != 77 || x.GetSequence() != 1 || x.GetResyncing() || x.GetLastResyncMs() != 0 {
+	if x := s.GetSources()[0]; x.GetName() != "kea" || x.GetBindings() != 3 || x.GetEpoch() != 77 || x.GetSequence() != 1 || x.GetResyncing() ||
+		x.GetLastBatchMs() == 0 || x.GetLastResyncMs() != 0 {
 		t.Errorf("source %v", x)
 	}
 	r, err := g.at(0).Links(ctx, &adminv1.LinksRequest{})

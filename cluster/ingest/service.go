@@ -39,10 +39,6 @@ type Sessions interface {
 	Session(source string, epoch uint64) (applied uint64, known bool)
 	// Sources is every source that has reported.
 	Sources() []fsm.SourceState
-	// Applied is the index of the newest applied entry.
-	Applied() uint64
-	// Wait returns once the entry with the index has been applied.
-	Wait(ctx context.Context, index uint64) error
 }
 
 // Dialer makes connections to other nodes: *rpc.Pool.

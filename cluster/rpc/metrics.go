@@ -20,7 +20,8 @@ type Metrics struct {
 // NewMetrics registers the metrics; with a nil registry nobody reads them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		calls:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: MetricCalls, Help: "gRPC calls that ended, by method and status code."}, []string{"method", "code"}),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: MetricCalls,
+			Help: "gRPC calls that ended, by method and status code."}, []string{"method", "code"}),
 		running: prometheus.NewGauge(prometheus.GaugeOpts{Name: MetricRunning, Help: "gRPC calls that are running."}),
 	}
 	if r != nil {

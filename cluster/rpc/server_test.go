@@ -37,8 +37,9 @@ type node struct {
 }
 
 func description() cluster.Description {
-	return cluster.Description{NodeID: "id-1", Name: "node1", ClusterID: "c", State: "follower", Voter: true, AppliedIndex: 7, Fresh: 250 * time.Millisecond,
-		Bindings: 3, Ready: true, Reasons: []string{"a", "b"}, Version: "v1", StateHash: "", BootstrapExpect: 3, RaftAddress: "r:1", GRPCAddress: "g:1", HasState: true}
+	return cluster.Description{NodeID: "id-1", Name: "node1", ClusterID: "c", State: "follower", Voter: true,
+		AppliedIndex: 7, Fresh: 250 * time.Millisecond, Bindings: 3, Ready: true, Reasons: []string{"a", "b"}, Version: "v1",
+		BootstrapExpect: 3, RaftAddress: "r:1", GRPCAddress: "g:1", HasState: true}
 }
 
 func (n *node) ServeReadIndex(_ context.Context, clusterID string) (cluster.ReadIndex, error) {
