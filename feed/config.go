@@ -45,7 +45,7 @@ func DefaultConfig() Config {
 	return Config{
 		Logger:        slog.New(slog.DiscardHandler),
 		Progress:      silent{},
-		BatchChanges:  512,
+		BatchChanges:  1024,
 		BatchOctets:   128 << 10,
 		MaxPending:    16 << 20,
 		AnswerTimeout: 30 * time.Second,
