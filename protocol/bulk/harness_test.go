@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -295,8 +294,6 @@ func answered(id byte, clients int) []got {
 }
 
 func isEnd(err error) bool { return errors.Is(err, io.EOF) }
-
-func label(n int) string { return strconv.Itoa(n) }
 
 // pass lets time pass: on the fake clock of a synctest bubble.
 func pass(d time.Duration) { <-time.After(d) }
