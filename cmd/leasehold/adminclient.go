@@ -19,6 +19,9 @@ import (
 	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
 )
 
+// maxAnswer bounds an answer of the administration, in octets: a list of a million links.
+const maxAnswer = 256 << 20
+
 // adminCall is what every command that speaks to a cluster's administration has in common.
 type adminCall struct {
 	cluster []string
@@ -51,7 +54,8 @@ func (a *adminCall) do(ctx context.Context, f func(context.Context, adminv1.Admi
 }
 
 func (a *adminCall) try(ctx context.Context, addr string, f func(context.Context, adminv1.AdminClient) error) error {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
 	if err != nil {
 		return fmt.Errorf("dial %q: %w", addr, err)
 	}

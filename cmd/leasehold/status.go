@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -86,7 +87,7 @@ func printStatus(w io.Writer, r *adminv1.StatusResponse) error {
 		if len(n.GetReasons()) > 0 {
 			ready += " (" + strings.Join(n.GetReasons(), "; ") + ")"
 		}
-		row := []string{n.GetName(), n.GetState(), yesNo(n.GetVoter()), fmt.Sprint(n.GetAppliedIndex()), fmt.Sprintf("%d ms", n.GetFreshMs()),
+		row := []string{n.GetName(), n.GetState(), yesNo(n.GetVoter()), fmt.Sprint(n.GetAppliedIndex()), freshness(n.GetFreshMs()),
 			fmt.Sprint(n.GetBindings()), ready}
 		if n.GetStateHash() != "" {
 			row = append(row, n.GetStateHash()[:min(16, len(n.GetStateHash()))])
@@ -94,4 +95,12 @@ func printStatus(w io.Writer, r *adminv1.StatusResponse) error {
 		rows = append(rows, row)
 	}
 	return printTable(w, []string{"NODE", "STATE", "VOTER", "APPLIED", "FRESH", "BINDINGS", "READY"}, rows)
+}
+
+// freshness writes the age of the newest proof that a node was up to date.
+func freshness(ms uint64) string {
+	if ms == math.MaxUint64 {
+		return "never"
+	}
+	return fmt.Sprintf("%d ms", ms)
 }
