@@ -66,8 +66,9 @@ func BenchmarkStream(b *testing.B) {
 	f := newFixture(b, Config{MaxViewAge: 1 << 40}, &script{size: 170})
 	l := listen(b)
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	go func() { f.ran <- f.Run(ctx, l) }()
+	f.cancel = cancel
+	defer f.stop(b)
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		b.Fatal(err)
