@@ -68,7 +68,6 @@ func BenchmarkStream(b *testing.B) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { f.ran <- f.Run(ctx, l) }()
 	f.cancel = cancel
-	defer f.stop(b)
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		b.Fatal(err)
@@ -79,5 +78,10 @@ func BenchmarkStream(b *testing.B) {
 	if _, err := io.CopyBuffer(io.Discard, io.LimitReader(struct{ io.Reader }{c}, int64(b.N)*172+6), make([]byte, 256<<10)); err != nil {
 		b.Fatal(err)
 	}
+	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+	if err := c.Close(); err != nil {
+		b.Error(err)
+	}
+	f.stop(b)
 }
