@@ -182,8 +182,13 @@ func TestKilledLeaderIsReplaced(t *testing.T) {
 	}
 }
 
+// slowElections leaves a busy machine the time to keep a leader.
+func slowElections(_ int, c *cluster.Config) {
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLease = 2*time.Second, 2*time.Second, 2*time.Second
+}
+
 func TestStopHandsOverLeadership(t *testing.T) {
-	c := clustertest.New(t, clustertest.Options{})
+	c := clustertest.New(t, clustertest.Options{Config: slowElections})
 	old := c.Leader()
 	term := old.Node().Term()
 	c.Intercept(func(m clustertest.Message) error {
@@ -259,18 +264,19 @@ func TestRemovedNodeStaysOut(t *testing.T) {
 	c := clustertest.New(t, clustertest.Options{Config: func(_ int, c *cluster.Config) { c.MaxStaleness = time.Second }})
 	gone := c.Followers()[0]
 	gone.Kill()
-	leader := c.Leader().Node()
-	if err := leader.Remove(deadline(t), gone.Node().Name()); err != nil {
+	name := gone.Node().Name()
+	err := atLeader(t, c, func(n *cluster.Node) error { return n.Remove(deadline(t), name) })
+	if err != nil && !errors.Is(err, cluster.ErrNoMember) {
 		t.Fatal(err)
 	}
 	gone.Start()
 	c.Until("the node knows that it was removed", func() bool {
 		return gone.Node().State() == "removed" && strings.Contains(strings.Join(gone.Node().Reasons(), "\n"), "removed")
 	})
-	if got := len(leader.Members()); got != 2 {
+	if got := len(c.Leader().Node().Members()); got != 2 {
 		t.Errorf("%d members, want 2", got)
 	}
-	if err := leader.Remove(deadline(t), "nobody"); !errors.Is(err, cluster.ErrNoMember) {
+	if err := atLeader(t, c, func(n *cluster.Node) error { return n.Remove(deadline(t), "nobody") }); !errors.Is(err, cluster.ErrNoMember) {
 		t.Errorf("remove nobody: %v", err)
 	}
 }
@@ -324,7 +330,7 @@ func TestLogGoneStartsNothing(t *testing.T) {
 }
 
 func TestHandoverToAChosenNode(t *testing.T) {
-	c := clustertest.New(t, clustertest.Options{})
+	c := clustertest.New(t, clustertest.Options{Config: slowElections})
 	leader, to := c.Leader(), c.Followers()[1]
 	if _, err := leader.Node().TransferLeadership(deadline(t), to.Node().Name()); err != nil {
 		t.Fatal(err)
@@ -376,6 +382,16 @@ func TestAddressOfAMemberChanges(t *testing.T) {
 	moved := c.Followers()[0]
 	moved.Kill()
 	moved.Move()
+	// Raft v1.8.0 logs a broken pipeline's peer without its lock. Wait until the leader is past that, or the race detector
+	// sees the log line and the change of address collide.
+	var attempts atomic.Int64
+	c.Intercept(func(m clustertest.Message) error {
+		if m.To == moved.Index && m.Kind == clustertest.AppendEntries {
+			attempts.Add(1)
+		}
+		return nil
+	})
+	c.Until("the leader has tried the old address", func() bool { return attempts.Load() >= 3 })
 	moved.Start()
 	c.WaitReady(moved)
 	c.Until("the membership has the new address", func() bool {

@@ -140,14 +140,17 @@ func disturb(ctx context.Context, c *clustertest.Cluster) {
 
 func TestAddressOfALiveMemberIsNotGivenAway(t *testing.T) {
 	c := clustertest.New(t, clustertest.Options{})
-	n := c.Leader().Node()
 	for _, m := range c.Members() {
 		r := cluster.JoinRequest{ID: "01234567-89ab-4def-8123-456789abcdef", Name: "x", RaftAddress: m.RaftAddress(), GRPCAddress: "x.test:1"}
-		if _, err := n.Join(deadline(t), r); !errors.Is(err, cluster.ErrInvalid) {
+		err := atLeader(t, c, func(n *cluster.Node) error {
+			_, err := n.Join(deadline(t), r)
+			return err
+		})
+		if !errors.Is(err, cluster.ErrInvalid) {
 			t.Errorf("join at the address of node %d, which lives: %v", m.Index, err)
 		}
 	}
-	if got := len(n.Members()); got != 3 {
+	if got := len(c.Leader().Node().Members()); got != 3 {
 		t.Errorf("%d members, want 3", got)
 	}
 }
@@ -163,7 +166,7 @@ func TestAmbiguousNameIsRefused(t *testing.T) {
 		}
 		return true
 	})
-	if err := n.Remove(deadline(t), "same"); !errors.Is(err, cluster.ErrInvalid) {
+	if err := atLeader(t, c, func(n *cluster.Node) error { return n.Remove(deadline(t), "same") }); !errors.Is(err, cluster.ErrInvalid) {
 		t.Errorf("remove one of three of one name: %v", err)
 	}
 }
@@ -192,11 +195,11 @@ func TestClusterWorksWithoutGossip(t *testing.T) {
 	putLease(t, c, 2, 10, 10)
 	added := c.Add(func(c *cluster.Config) { c.BootstrapExpect = 0 })
 	r := cluster.JoinRequest{ID: added.Node().ID(), Name: "added", RaftAddress: added.RaftAddress(), GRPCAddress: added.GRPCAddress(), Voter: true}
-	for joined := false; !joined; {
-		_, err := c.Leader().Node().Join(deadline(t), r)
-		if joined = err == nil; err != nil && !errors.Is(err, cluster.ErrNotLeader) {
-			t.Fatal(err)
-		}
+	if err := atLeader(t, c, func(n *cluster.Node) error {
+		_, err := n.Join(deadline(t), r)
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 	c.WaitReady(added)
 	c.Until("the added node has a vote", func() bool {

@@ -63,6 +63,32 @@ func put(t testing.TB, c *clustertest.Cluster, entry func() []byte) fsm.Result {
 	}
 }
 
+// atLeader does something at the leader until it is not refused because another leads by now. A second attempt after an
+// unknown outcome may find its work done.
+func atLeader(t testing.TB, c *clustertest.Cluster, do func(*cluster.Node) error) error {
+	t.Helper()
+	for ctx := deadline(t); ; {
+		err := do(c.Leader().Node())
+		if !errors.Is(err, cluster.ErrNotLeader) && !errors.Is(err, cluster.ErrUnknown) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// handOver hands leadership to another node and returns it.
+func handOver(t testing.TB, c *clustertest.Cluster) *clustertest.Member {
+	t.Helper()
+	old := c.Leader()
+	for {
+		if _, err := old.Node().TransferLeadership(deadline(t), ""); err != nil && !errors.Is(err, cluster.ErrNotLeader) {
+			t.Logf("handover is tried again: %v", err) // it has an election timeout's time
+		}
+		if l := c.Leader(); l != old {
+			return l
+		}
+	}
+}
+
 // putLease puts one batch and requires that it was applied now.
 func putLease(t testing.TB, c *clustertest.Cluster, sequence uint64, first, n int) {
 	t.Helper()

@@ -123,6 +123,7 @@ func (n *Node) stop(r *raft.Raft) error {
 		}
 	}
 	drained := n.proposer.drained(ctx)
+	n.parting(r)
 	if err := r.Shutdown().Error(); err != nil {
 		return fmt.Errorf("shut down raft: %w", err)
 	}
@@ -130,6 +131,24 @@ func (n *Node) stop(r *raft.Raft) error {
 		return fmt.Errorf("%d proposals unanswered: %w", n.proposer.waiting.Load(), drained)
 	}
 	return nil
+}
+
+// What a planned stop spends so that the next start is quick.
+const (
+	partingLog  = 8 << 20          // octets of log since the newest snapshot that are worth another
+	partingTime = 15 * time.Second // how long that may take
+)
+
+// parting takes a snapshot before a planned stop if the log has grown: the node restores that faster than it would replay the log.
+func (n *Node) parting(r *raft.Raft) {
+	if n.stores.log.bytes.Load() < partingLog {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), partingTime, errors.New("snapshot takes too long"))
+	defer cancel()
+	if err := await(ctx, r.Snapshot()); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		n.log.Info("stopping without a snapshot", "error", err)
+	}
 }
 
 // discover runs the gossip. A node whose gossip fails goes on without: it is only advice.
