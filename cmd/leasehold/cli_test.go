@@ -81,7 +81,7 @@ func startDev(t *testing.T, args ...string) (dev devCluster, process *exec.Cmd) 
 }
 
 func TestDevServesWhatItWasFed(t *testing.T) {
-	dev, process := startDev(t, "--nodes", "3", "--kea-leases", sampleLeases, "--shift-times", "--set", "bulk.max_connections=50")
+	dev, process := startDev(t, "--nodes", "3", "--kea-leases", sampleLeases, "--set", "bulk.max_connections=50")
 	if len(dev.Nodes) != 3 {
 		t.Fatalf("%d nodes in cluster.json, want 3", len(dev.Nodes))
 	}

@@ -16,7 +16,7 @@ func (d *demo) feedKea() error {
 		return fmt.Errorf("the demonstration runs in the project's folder, or with --kea-leases: %w", err)
 	}
 	job := keaJob{files: []string{d.leases}, keaConfig: d.keaConfig, once: true, shift: true, source: "kea", cluster: d.cluster.GRPC(), out: d.out, quiet: true}
-	if err := job.run(d.ctx); err != nil {
+	if _, err := job.run(d.ctx); err != nil {
 		return err
 	}
 	d.say("the leases of a real Kea (%s) are committed by a majority", d.leases)

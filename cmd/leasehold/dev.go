@@ -22,6 +22,8 @@ type devFlags struct {
 	nodes int
 	kea   []string
 	shift bool
+
+	shiftSaid bool // whether the command line says anything about shift
 	set   []string
 }
 
@@ -34,7 +36,10 @@ func devCommand() *cobra.Command {
 			"file is committed, FOLDER/cluster.json says where everything listens. An interrupt stops the nodes that still run. A node\n" +
 			"that was killed stays down; `leasehold server --config FILE` with its file brings it back.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.shiftSaid = cmd.Flags().Changed("shift-times")
+			return f.run(cmd.Context(), cmd.OutOrStdout())
+		},
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.dir, "data-dir", "", "folder for everything the cluster keeps")
@@ -61,11 +66,8 @@ func (f *devFlags) run(ctx context.Context, out io.Writer) (err error) {
 	if err := cluster.Start(ready); err != nil {
 		return stopped(ctx, err)
 	}
-	if len(f.kea) > 0 {
-		job := keaJob{files: f.kea, once: true, shift: f.shift, source: "dev", cluster: cluster.GRPC(), out: out}
-		if err := job.run(ctx); err != nil {
-			return stopped(ctx, err)
-		}
+	if err := f.feed(ctx, cluster, out); err != nil {
+		return stopped(ctx, err)
 	}
 	if err := cluster.WriteFile(); err != nil {
 		return err
@@ -77,6 +79,26 @@ func (f *devFlags) run(ctx context.Context, out io.Writer) (err error) {
 	<-ctx.Done()
 	fmt.Fprintln(out, "stopping")
 	return nil
+}
+
+// staleRatio is how many leases of a file must have run out for each in force before the file counts as an old one.
+const staleRatio = 9
+
+// feed states the lease files, if there are any. Files in which hardly anything is in force any more are old ones: unless that
+// was forbidden they are replayed as if they were new, because on a laptop nobody wants an empty cluster.
+func (f *devFlags) feed(ctx context.Context, cluster *laptop.Cluster, out io.Writer) error {
+	if len(f.kea) == 0 {
+		return nil
+	}
+	job := keaJob{files: f.kea, once: true, shift: f.shift, source: "dev", cluster: cluster.GRPC(), out: out, quiet: true}
+	read, err := job.run(ctx)
+	if err != nil || f.shiftSaid || read.Expired <= staleRatio*read.Leases {
+		return err
+	}
+	fmt.Fprintln(out, "nearly all of these leases have run out: they are fed again as if the newest transaction were now (--shift-times=false keeps the times)")
+	job.shift = true
+	_, err = job.run(ctx)
+	return err
 }
 
 // stopped is no error when an interrupt was the reason.

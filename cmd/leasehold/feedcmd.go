@@ -43,7 +43,8 @@ func feedKeaCommand() *cobra.Command {
 			if !j.once {
 				return errors.New("this version reads a lease file once and does not follow it: give --once, and run it again from a timer")
 			}
-			return j.run(cmd.Context())
+			_, err := j.run(cmd.Context())
+			return err
 		},
 	}
 	fl := c.Flags()
@@ -74,7 +75,8 @@ type keaJob struct {
 	out       io.Writer
 }
 
-func (j *keaJob) run(ctx context.Context) error {
+// run feeds the files and tells what was found in them.
+func (j *keaJob) run(ctx context.Context) (kea.Totals, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	var progress feed.Progress
 	if !j.quiet {
@@ -82,19 +84,19 @@ func (j *keaJob) run(ctx context.Context) error {
 	}
 	memfile, err := kea.NewMemfile(kea.Config{Files: j.files, KeaConfig: j.keaConfig, ShiftTimes: j.shift, Logger: log, Progress: progress})
 	if err != nil {
-		return err
+		return kea.Totals{}, err
 	}
 	begin := time.Now()
 	agent, err := runAgent(ctx, feedConfig(j.source, j.cluster, j.giveUp, log, progress), memfile)
 	if err != nil {
-		return err
+		return kea.Totals{}, err
 	}
 	read, fed, took := memfile.Totals(), agent.Totals(), time.Since(begin)
 	_, err = fmt.Fprintf(j.out, "source %s: %d leases and %d links in %v (%.0f leases/s): %d changed, %d as before, %d ignored, %d removed; "+
 		"of %d lines %d skipped, %d superseded, %d ended, %d expired\n",
 		j.source, read.Leases, read.Links, took.Round(time.Millisecond), float64(read.Leases)/took.Seconds(), fed.Counts.Changed, fed.Counts.Unchanged,
 		fed.Counts.Ignored, fed.Counts.Swept, read.Rows, read.Skipped, read.Superseded, read.Ended, read.Expired)
-	return err
+	return read, err
 }
 
 // feedConfig is how every source of this program is fed.

@@ -43,7 +43,7 @@ func feedSample(t *testing.T, set ...string) *fedSample {
 	}
 	f.before = time.Now()
 	job := keaJob{files: []string{sampleLeases}, keaConfig: sampleConfig, once: true, shift: true, source: "kea", cluster: f.cluster.GRPC(), quiet: true, out: io.Discard}
-	if err := job.run(deadline(t, time.Minute)); err != nil {
+	if _, err := job.run(deadline(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	f.fed = time.Now()
