@@ -24,7 +24,7 @@ type devFlags struct {
 	shift bool
 
 	shiftSaid bool // whether the command line says anything about shift
-	set   []string
+	set       []string
 }
 
 func devCommand() *cobra.Command {
