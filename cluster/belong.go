@@ -29,7 +29,11 @@ func (n *Node) belong(ctx context.Context) {
 		if err != nil {
 			last = err.Error()
 		}
-		if n.removed.Load() || !pause(ctx, n.cfg.JoinInterval) {
+		wait := n.cfg.JoinInterval
+		if !n.hasState.Load() {
+			wait /= 4 // nothing else can be done before
+		}
+		if n.removed.Load() || !pause(ctx, wait) {
 			return
 		}
 	}
@@ -45,7 +49,7 @@ func (n *Node) belongOnce(ctx context.Context) (what string, err error) {
 		return n.becomeMember(ctx)
 	}
 	if !n.hasState.Swap(true) {
-		if err := n.announce(""); err != nil {
+		if err := n.announce(); err != nil {
 			return "cannot announce node", err
 		}
 	}
@@ -61,11 +65,18 @@ func (n *Node) belongOnce(ctx context.Context) (what string, err error) {
 	return "membership is not as it should be yet", n.askToJoin(ctx, n.Members())
 }
 
+// founder is a node that may found the cluster with this one, and a digest of the founders that it sees. That is asked of the
+// node itself: gossip may bring it late.
+type founder struct {
+	membership.Peer
+	view string
+}
+
 // becomeMember founds or joins a cluster, for a node that is in none.
 func (n *Node) becomeMember(ctx context.Context) (what string, err error) {
 	peers := n.sortedPeers()
 	var founded []Member
-	var fresh []membership.Peer
+	var fresh []founder
 	var silent []error
 	for _, p := range peers {
 		d, err := n.describe(ctx, Member{ID: p.ID, GRPCAddress: p.GRPCAddress})
@@ -77,7 +88,7 @@ func (n *Node) becomeMember(ctx context.Context) (what string, err error) {
 			founded = append(founded, Member{ID: p.ID, Name: p.Name, GRPCAddress: p.GRPCAddress})
 		default:
 			p.Expect = d.BootstrapExpect
-			fresh = append(fresh, p)
+			fresh = append(fresh, founder{p, d.Founders})
 		}
 	}
 	if len(founded) > 0 {
@@ -126,7 +137,7 @@ func (n *Node) askToJoin(ctx context.Context, members []Member) error {
 
 // foundWith founds a cluster when exactly the expected number of nodes is there, none has state, all expect the same number
 // and all see the same founders. All of them then begin with the same configuration, so it does not matter who is first.
-func (n *Node) foundWith(ctx context.Context, fresh []membership.Peer) error {
+func (n *Node) foundWith(ctx context.Context, fresh []founder) error {
 	want := n.cfg.BootstrapExpect
 	if want == 0 || n.cfg.NonVoter {
 		return errors.New("node only joins, and no cluster answers yet")
@@ -148,14 +159,12 @@ func (n *Node) foundWith(ctx context.Context, fresh []membership.Peer) error {
 	}
 	slices.SortFunc(servers, func(a, b raft.Server) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	view := foundersView(servers)
-	if err := n.announce(view); err != nil {
-		return err
-	}
+	n.founders.Store(&view)
 	if len(servers) != want {
 		return fmt.Errorf("%d nodes are there to found the cluster, want exactly %d (bootstrap_expect)", len(servers), want)
 	}
 	for _, p := range fresh {
-		if _, founder := find(servers, p.ID); founder && p.Founders != view {
+		if _, founds := find(servers, p.ID); founds && p.view != view {
 			return fmt.Errorf("%s (%s) does not see the same founders yet", p.Name, p.ID)
 		}
 	}
@@ -164,7 +173,7 @@ func (n *Node) foundWith(ctx context.Context, fresh []membership.Peer) error {
 	}
 	n.hasState.Store(true)
 	n.log.Info("founding cluster", "nodes", want)
-	return n.announce("")
+	return n.announce()
 }
 
 // foundersView is a digest of who founds and where.

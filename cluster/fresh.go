@@ -86,7 +86,7 @@ func (n *Node) confirmMembership(c candidacy, ri ReadIndex) error {
 	}
 	n.hasState.Store(true)
 	n.log.Info("member of cluster", "cluster", id)
-	return n.announce("")
+	return n.announce()
 }
 
 // readyStaleness is how old the newest proof may be on a node that is ready: MaxStaleness, but not less than an election may

@@ -47,7 +47,8 @@ type Node struct {
 	draining  atomic.Bool
 	removed   atomic.Bool
 	hasState  atomic.Bool
-	changed   *broadcast // leader, or readiness to take proposals
+	founders  atomic.Pointer[string] // digest of the founders that this node sees
+	changed   *broadcast             // leader, or readiness to take proposals
 	ready     chan struct{}
 	readyOnce sync.Once
 	fatal     chan error // the first error that ends the node
@@ -157,20 +158,20 @@ func (n *Node) fail(err error) {
 }
 
 // self is what the node's gossip says.
-func (n *Node) self(founders string) membership.Peer {
+func (n *Node) self() membership.Peer {
 	id := n.identity()
 	return membership.Peer{
 		ID: id.NodeID, Name: n.cfg.Name, RaftAddress: n.cfg.RaftAddress, GRPCAddress: n.cfg.GRPCAddress,
-		Expect: n.cfg.BootstrapExpect, Voter: !n.cfg.NonVoter, HasState: n.hasState.Load(), ClusterID: id.ClusterID, Founders: founders,
+		Expect: n.cfg.BootstrapExpect, Voter: !n.cfg.NonVoter, HasState: n.hasState.Load(), ClusterID: id.ClusterID,
 	}
 }
 
 // announce tells the gossip what has changed about this node.
-func (n *Node) announce(founders string) error {
+func (n *Node) announce() error {
 	if n.deps.Discovery == nil {
 		return nil
 	}
-	if err := n.deps.Discovery.Announce(n.self(founders)); err != nil {
+	if err := n.deps.Discovery.Announce(n.self()); err != nil {
 		return fmt.Errorf("announce node: %w", err)
 	}
 	return nil
@@ -182,6 +183,9 @@ func (n *Node) Describe(ctx context.Context, stateHash bool) (Description, error
 		NodeID: n.ID(), Name: n.cfg.Name, ClusterID: n.ClusterID(), State: n.State(), AppliedIndex: n.sm.Applied(), Fresh: -1,
 		Reasons: n.Reasons(), Version: n.cfg.Version, BootstrapExpect: n.cfg.BootstrapExpect,
 		RaftAddress: n.cfg.RaftAddress, GRPCAddress: n.cfg.GRPCAddress, HasState: n.hasState.Load(),
+	}
+	if view := n.founders.Load(); view != nil && !d.HasState {
+		d.Founders = *view
 	}
 	if age, ok := n.Fresh(); ok {
 		d.Fresh = age

@@ -64,7 +64,8 @@ type Description struct {
 	BootstrapExpect int
 	RaftAddress     string
 	GRPCAddress     string
-	HasState        bool // whether it has a Raft log or snapshot of its own
+	HasState        bool   // whether it has a Raft log or snapshot of its own
+	Founders        string // digest of the founders that it sees; empty before it looked, and once it is in a cluster
 }
 
 // JoinRequest asks for a place in the cluster.

@@ -58,7 +58,7 @@ func (n *Node) look() error {
 	if err := n.setIdentity(func(id *Identity) { id.HasLog = true }); err != nil {
 		return err
 	}
-	return n.announce("")
+	return n.announce()
 }
 
 func (n *Node) startRaft(tr *transport.Transport, notify chan<- bool) (*raft.Raft, error) {

@@ -23,7 +23,6 @@ type Peer struct {
 	Voter         bool   `json:"voter,omitempty"`   // whether it wants a vote
 	HasState      bool   `json:"state,omitempty"`   // whether it has a Raft log or snapshot of its own
 	ClusterID     string `json:"cluster,omitempty"` // empty before it is in a cluster
-	Founders      string `json:"view,omitempty"`    // digest of the founders it sees; they found only when all see the same
 	GossipAddress string `json:"gossip,omitempty"`  // host:port; in the peers file only: gossip itself knows it
 	Heard         int64  `json:"heard,omitempty"`   // when it was last heard, seconds since 1970 by this node's wall clock; peers file only
 	State         string `json:"-"`                 // Alive, Dead, Left or Unknown

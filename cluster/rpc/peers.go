@@ -74,7 +74,7 @@ func (p *Peers) Describe(ctx context.Context, addr string, stateHash bool) (clus
 		NodeID: r.GetNodeId(), Name: r.GetName(), ClusterID: r.GetClusterId(), State: r.GetState(), Voter: r.GetVoter(),
 		AppliedIndex: r.GetAppliedIndex(), Fresh: freshAge(r.GetFreshMs()), Bindings: r.GetBindings(), Ready: r.GetReady(),
 		Reasons: r.GetReasons(), Version: r.GetVersion(), StateHash: r.GetStateHash(), BootstrapExpect: int(r.GetBootstrapExpect()),
-		RaftAddress: r.GetRaftAddress(), GRPCAddress: r.GetGrpcAddress(), HasState: r.GetHasState(),
+		RaftAddress: r.GetRaftAddress(), GRPCAddress: r.GetGrpcAddress(), HasState: r.GetHasState(), Founders: r.GetFounders(),
 	}, nil
 }
 

@@ -285,6 +285,7 @@ type DescribeResponse struct {
 	RaftAddress     string                 `protobuf:"bytes,14,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
 	GrpcAddress     string                 `protobuf:"bytes,15,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
 	HasState        bool                   `protobuf:"varint,16,opt,name=has_state,json=hasState,proto3" json:"has_state,omitempty"` // whether it has a Raft log or snapshot of its own
+	Founders        string                 `protobuf:"bytes,17,opt,name=founders,proto3" json:"founders,omitempty"`                  // digest of the founders that it sees, before there is a cluster
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -431,6 +432,13 @@ func (x *DescribeResponse) GetHasState() bool {
 	return false
 }
 
+func (x *DescribeResponse) GetFounders() string {
+	if x != nil {
+		return x.Founders
+	}
+	return ""
+}
+
 var File_peer_v1_peer_proto protoreflect.FileDescriptor
 
 const file_peer_v1_peer_proto_rawDesc = "" +
@@ -451,7 +459,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\anode_id\x18\x03 \x01(\tR\x06nodeId\"0\n" +
 	"\x0fDescribeRequest\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\x01 \x01(\bR\tstateHash\"\xdd\x03\n" +
+	"state_hash\x18\x01 \x01(\bR\tstateHash\"\xf9\x03\n" +
 	"\x10DescribeResponse\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
@@ -471,7 +479,8 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\x10bootstrap_expect\x18\r \x01(\rR\x0fbootstrapExpect\x12!\n" +
 	"\fraft_address\x18\x0e \x01(\tR\vraftAddress\x12!\n" +
 	"\fgrpc_address\x18\x0f \x01(\tR\vgrpcAddress\x12\x1b\n" +
-	"\thas_state\x18\x10 \x01(\bR\bhasState2\xfc\x01\n" +
+	"\thas_state\x18\x10 \x01(\bR\bhasState\x12\x1a\n" +
+	"\bfounders\x18\x11 \x01(\tR\bfounders2\xfc\x01\n" +
 	"\x04Peer\x12V\n" +
 	"\tReadIndex\x12#.leasehold.peer.v1.ReadIndexRequest\x1a$.leasehold.peer.v1.ReadIndexResponse\x12G\n" +
 	"\x04Term\x12\x1e.leasehold.peer.v1.TermRequest\x1a\x1f.leasehold.peer.v1.TermResponse\x12S\n" +
