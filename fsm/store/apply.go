@@ -36,9 +36,13 @@ func (s *Store) Apply(b Batch) Counts {
 		c.Ignored = uint64(len(b.Changes))
 		return c
 	}
-	s.touch(b.Changes)
-	for i := range b.Changes {
-		c.tally(s.applyChange(src, &b.Changes[i]))
+	for changes := b.Changes; len(changes) > 0; {
+		n := min(touchAhead, len(changes))
+		s.touch(src, changes[:n])
+		for i := range n {
+			c.tally(s.applyChange(src, &changes[i]))
+		}
+		changes = changes[n:]
 	}
 	return c
 }

@@ -1,7 +1,11 @@
 package store
 
 import (
+	"bytes"
+	"net/netip"
+
 	"github.com/leasehold/leasehold/fsm/binding"
+	"github.com/leasehold/leasehold/fsm/link"
 )
 
 // touches is the ways down the trees that a batch is going to take. What is not in the processor's caches is fetched for many
@@ -16,12 +20,21 @@ type touches struct {
 	nodes  []*inner
 	fresh  []int // changes of bindings that are not known
 	sum    uint32
+
+	linkAddress netip.Addr // what the newest likely home was looked up for, and that
+	linkName    []byte
+	link        binding.LinkID
 }
 
-// touch walks down the trees for all changes of a batch at once, level by level.
-func (s *Store) touch(changes []binding.Change) {
+// touchAhead is how many changes are touched together: more would drive one another out of the processor's second cache, which
+// holds about a megabyte, before they are applied.
+const touchAhead = 96
+
+// touch walks down the trees for some changes of a batch at once, level by level.
+func (s *Store) touch(src *source, changes []binding.Change) {
 	t := &s.touched
 	t.pairs, t.places, t.fresh = t.pairs[:0], t.places[:0], t.fresh[:0]
+	t.linkAddress = netip.Addr{}
 	for i := range changes {
 		a := address{}
 		if e := changes[i].Event; e == binding.Upsert || e == binding.End {
@@ -42,32 +55,65 @@ func (s *Store) touch(changes []binding.Change) {
 		}
 	}
 	s.clients.touch(t)
-	s.touchFresh(t, changes)
+	s.touchFresh(t, src, changes)
 }
 
 // touchFresh touches the indexes that bindings not known before go into.
-func (s *Store) touchFresh(t *touches, changes []binding.Change) {
+func (s *Store) touchFresh(t *touches, src *source, changes []binding.Change) {
 	if len(t.fresh) == 0 {
 		return
 	}
-	t.pairs = t.pairs[:0]
+	t.pairs, t.places = t.pairs[:0], t.places[:0]
+	var last []byte
 	for _, i := range t.fresh {
-		t.pairs = append(t.pairs, pair{thing: s.hash.of(changes[i].Binding.DUID)})
+		b := &changes[i].Binding
+		if bytes.Equal(b.DUID, last) {
+			continue // another binding of the client before
+		}
+		last = b.DUID
+		h := s.hash.of(b.DUID)
+		t.pairs = append(t.pairs, pair{thing: h})
+		if id := s.likelyHome(t, src, b); id != 0 {
+			t.places = append(t.places, place(id, h))
+		}
 	}
 	s.duids.touch(t)
+	s.clients.touch(t)
+	s.touchIDs(t, changes)
+}
+
+// touchIDs touches the indexes of relay-ids and remote-ids.
+func (s *Store) touchIDs(t *touches, changes []binding.Change) {
 	t.pairs = t.pairs[:0]
-	var last *byte
+	var last []byte
 	for _, i := range t.fresh {
-		chain := changes[i].Binding.Chain
-		if len(chain) == 0 || &chain[0] == last {
+		b := &changes[i].Binding
+		if bytes.Equal(b.DUID, last) {
 			continue
 		}
-		last = &chain[0]
-		for id := range chain.RemoteIDs {
+		last = b.DUID
+		for id := range b.Chain.RemoteIDs {
 			t.pairs = append(t.pairs, pair{thing: s.hash.of(id)})
 		}
 	}
 	s.remotes.touch(t)
+}
+
+// likelyHome is the link that a relayed binding will be on, if it is on the same as the one before it; else it is looked up. 0
+// for an unrelayed one.
+func (s *Store) likelyHome(t *touches, src *source, b *binding.Binding) binding.LinkID {
+	a, ok := b.Chain.LinkAddress()
+	if !ok {
+		return 0
+	}
+	if a == t.linkAddress && bytes.Equal(b.LinkName, t.linkName) {
+		return t.link
+	}
+	id := s.links.Home(link.Facts{Source: src.name, Name: b.LinkName, LinkAddress: a, Prefix: b.Prefix, Delegated: b.Kind == binding.PD})
+	s.links.Acquire(id)
+	s.links.Release(id) // it goes away again if it was made up for nothing
+	t.linkAddress, t.linkName, t.link = a, append(t.linkName[:0], b.LinkName...), id
+	return id
 }
 
 // touch fetches the leaves in which into.pairs belong into into.leaves.
