@@ -55,7 +55,7 @@ func feedKeaCommand() *cobra.Command {
 	fl.StringVar(&j.source, "source", "", "name of the DHCP server, or of the pair that shares its leases")
 	fl.StringSliceVar(&j.cluster, "cluster", []string{"127.0.0.1:5470"}, "gRPC addresses of nodes, host:port, tried in turn")
 	fl.DurationVar(&j.giveUp, "give-up", 0, "end with an error when nothing was acknowledged for so long; 0 tries for ever")
-	fl.BoolVarP(&j.quiet, "quiet", "q", false, "show no progress")
+	fl.BoolVarP(&j.quiet, "quiet", "q", false, "show no progress, and tell only of trouble")
 	for _, name := range []string{"leases", "source"} {
 		_ = c.MarkFlagRequired(name) // the flag was defined above
 	}
@@ -77,7 +77,11 @@ type keaJob struct {
 
 // run feeds the files and tells what was found in them.
 func (j *keaJob) run(ctx context.Context) (kea.Totals, error) {
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	level := slog.LevelInfo
+	if j.quiet {
+		level = slog.LevelWarn
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	var progress feed.Progress
 	if !j.quiet {
 		progress = newProgress(os.Stderr)
