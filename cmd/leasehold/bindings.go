@@ -121,7 +121,7 @@ func listBindings(ctx context.Context, admin adminv1.AdminClient, req *adminv1.L
 
 func bindingJSON(b *adminv1.Binding) bindingObject {
 	return bindingObject{
-		Address: b.GetAddress(), Prefix: b.GetPrefix(), DUID: fmt.Sprintf("%x", b.GetDuid()), IAID: b.GetIaid(), Link: b.GetLink(),
+		Address: b.GetAddress(), Prefix: b.GetPrefix(), DUID: binding.FormatDUID(b.GetDuid()), IAID: b.GetIaid(), Link: b.GetLink(),
 		Preferred: b.GetPreferred(), Valid: b.GetValid(), LastTransaction: binding.Time(b.GetLastTransactionMs()).Seconds(), State: b.GetState(),
 		Source: b.GetSource(), Temporary: b.GetTemporary(),
 	}
