@@ -8,8 +8,20 @@ import (
 	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
 )
 
-// Sources lists what has fed the cluster, as this node knows it.
-func (s *Service) Sources(context.Context, *adminv1.SourcesRequest) (*adminv1.SourcesResponse, error) {
+// catchUp waits until this node has everything that was acknowledged before the call. A node that cannot says what it knows: a
+// list is most wanted when something is wrong.
+func (s *Service) catchUp(ctx context.Context) {
+	v, err := s.node.View(ctx)
+	if err != nil {
+		s.log.Debug("listing what this node has, which may be old", "err", err)
+		return
+	}
+	v.Release()
+}
+
+// Sources lists what has fed the cluster.
+func (s *Service) Sources(ctx context.Context, _ *adminv1.SourcesRequest) (*adminv1.SourcesResponse, error) {
+	s.catchUp(ctx)
 	out := &adminv1.SourcesResponse{}
 	for _, x := range s.sources.Sources() {
 		p := &adminv1.Source{Name: x.Name, Bindings: x.Bindings, LastBatchMs: int64(x.LastBatch), LastResyncMs: int64(x.LastResync), Resyncing: x.Resyncing || x.Sweeping}
@@ -21,8 +33,9 @@ func (s *Service) Sources(context.Context, *adminv1.SourcesRequest) (*adminv1.So
 	return out, nil
 }
 
-// Links lists the link table, as this node knows it.
+// Links lists the link table.
 func (s *Service) Links(ctx context.Context, _ *adminv1.LinksRequest) (*adminv1.LinksResponse, error) {
+	s.catchUp(ctx)
 	view := s.node.StaleView()
 	defer view.Release()
 	links := view.Links()
