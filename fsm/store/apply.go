@@ -40,17 +40,18 @@ func (s *Store) Apply(b Batch) Counts {
 		n := min(touchAhead, len(changes))
 		s.touch(src, changes[:n])
 		for i := range n {
-			c.tally(s.applyChange(src, &changes[i]))
+			c.tally(s.applyChange(src, &changes[i], s.touched.unknown[i]))
 		}
 		changes = changes[n:]
 	}
 	return c
 }
 
-func (s *Store) applyChange(src *source, c *binding.Change) outcome {
+// applyChange applies one change. unknown tells whether its address was in no record a moment ago.
+func (s *Store) applyChange(src *source, c *binding.Change, unknown bool) outcome {
 	switch c.Event {
 	case binding.Upsert:
-		return s.upsert(src, &c.Binding)
+		return s.upsert(src, &c.Binding, unknown)
 	case binding.End:
 		return s.end(src, c)
 	case binding.DefineLink:
@@ -62,7 +63,7 @@ func (s *Store) applyChange(src *source, c *binding.Change) outcome {
 }
 
 // upsert is the news that a client has a binding.
-func (s *Store) upsert(src *source, b *binding.Binding) outcome {
+func (s *Store) upsert(src *source, b *binding.Binding, unknown bool) outcome {
 	a := addressOf(b.Key())
 	e := entry{
 		kind: b.Kind, bits: a.bits, gen: src.gen, octets: a.octets, source: src.number, iaid: b.IAID,
@@ -72,6 +73,9 @@ func (s *Store) upsert(src *source, b *binding.Binding) outcome {
 	h := s.hash.of(b.DUID)
 	home := s.home(&e, b.DUID, h)
 	lh := place(home, h)
+	if unknown && s.introduce(lh, b.DUID, &a, &e) {
+		return changed
+	}
 	var p path
 	if off := s.findLive(&p, lh, b.DUID, &a); off >= 0 {
 		return s.renew(src, &p, off, b.DUID, &e)
@@ -98,6 +102,22 @@ func (s *Store) upsert(src *source, b *binding.Binding) outcome {
 	s.follow(b.DUID, &e)
 	s.links.Release(home)
 	return changed
+}
+
+// introduce adds a binding of an address that no record is about, and is false if there may be one. Without a pair for the
+// address in the index there is nothing to compare with, nothing to end and nothing to supersede: the way to where that pair
+// is missing is the way to where it goes, and the client's record is sought once.
+func (s *Store) introduce(lh uint64, duid []byte, a *address, e *entry) bool {
+	var at pairPath
+	thing := a.hash(s.hash)
+	if s.addresses.seekThing(&at, thing) {
+		return false
+	}
+	e.mark = s.nextMark()
+	s.addresses.insertFrom(&at, pairOf(thing, lh))
+	s.enter(lh, duid, e)
+	s.follow(duid, e)
+	return true
 }
 
 // sameIA tells whether two entries belong to the same identity association of a client.

@@ -45,6 +45,13 @@ func (s *Store) hasClient(p *path, lh uint64, duid []byte) bool {
 
 // add puts an entry into its client's record, or begins one, and into the indexes. e may not alias a record.
 func (s *Store) add(lh uint64, duid []byte, e *entry) {
+	s.enter(lh, duid, e)
+	a := e.address()
+	s.addresses.insert(pairOf(a.hash(s.hash), lh))
+}
+
+// enter is add without the index of addresses.
+func (s *Store) enter(lh uint64, duid []byte, e *entry) {
 	var p path
 	o := e.order()
 	found := s.locate(&p, lh, duid, &o)
@@ -68,8 +75,6 @@ func (s *Store) add(lh uint64, duid []byte, e *entry) {
 		s.links.Acquire(placeLink(lh))
 		s.duids.put(pair{uint32(lh), uint32(lh >> 32), 0})
 	}
-	a := e.address()
-	s.addresses.insert(pairOf(a.hash(s.hash), lh))
 	if !known {
 		s.putIDs(lh, e.chain)
 	}

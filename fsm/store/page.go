@@ -50,6 +50,8 @@ func (p page) free() int             { return p.heap() - pageHeader - slotSize*p
 func (p page) used() int             { return len(p) - p.free() - p.dead() }
 func fits(size int) bool             { return size+slotSize+pageHeader <= pageSize }
 
+func (p page) offset(i int) int { return int(binary.LittleEndian.Uint16(p.slot(i)[8:])) }
+
 // record is the i-th record. It is changed in place by whoever may change the page.
 func (p page) record(i int) record {
 	s := p.slot(i)
@@ -127,6 +129,11 @@ func (p page) replace(i int, rec []byte, scratch []byte) bool {
 	}
 	if p.free()+p.dead()+len(old) < len(rec) {
 		return false
+	}
+	if grow := len(rec) - len(old); p.heap() == p.offset(i) && p.free() >= grow {
+		p.setHeap(p.heap() + len(old)) // the newest record, of a client whose bindings come one behind the other
+		p.store(i, p.place(i), rec)
+		return true
 	}
 	binary.LittleEndian.PutUint16(p.slot(i)[10:], 0)
 	p.setDead(p.dead() + len(old))

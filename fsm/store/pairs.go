@@ -20,8 +20,9 @@ func (p pair) less(q pair) bool {
 }
 
 const (
+	pairBytes      = 12
 	pairLeafSize   = 62 // pairs in a leaf: 760 octets
-	pairLeafBytes  = 16 + 12*pairLeafSize
+	pairLeafBytes  = 16 + pairBytes*pairLeafSize
 	pairInnerBytes = 16 + fan*(12+8+8)
 )
 
@@ -61,30 +62,13 @@ type pairPath struct {
 
 // find is the first child that may hold a pair not before k: the last one whose bound is before k.
 func (n *pairInner) find(k pair) int {
-	lo, hi := 1, n.n
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if n.keys[mid].less(k) {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+	if n.n < 2 {
+		return 0
 	}
-	return lo - 1
+	return lowerPair(n.keys[1:n.n], k)
 }
 
-func (l *pairLeaf) lower(k pair) int {
-	lo, hi := 0, l.n
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if l.p[mid].less(k) {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo
-}
+func (l *pairLeaf) lower(k pair) int { return lowerPair(l.p[:l.n], k) }
 
 // seek leads to the first pair of the leaf in whose range k lies that is not before k; p.i may lie one behind the last.
 func (p *pairPath) seek(root *pairInner, height int, k pair) {
@@ -134,6 +118,27 @@ func (t *pairTree) has(k pair) bool {
 	return p.settle() && p.pair() == k
 }
 
+// seekThing leads p to where a pair of the thing is, or would be; it tells whether there is one.
+func (t *pairTree) seekThing(p *pairPath, thing uint32) bool {
+	p.seek(t.root, t.height, pair{thing: thing})
+	if p.leaf != nil && p.i < p.leaf.n {
+		return p.pair().thing == thing
+	}
+	q := *p
+	return q.settle() && q.pair().thing == thing
+}
+
+// leadsTo tells whether p, which was sought for a pair before k and has none before k behind it, is the way to k as well: no
+// child further on has a bound before k.
+func (p *pairPath) leadsTo(k pair) bool {
+	for d := range p.depth {
+		if n, i := p.nodes[d], p.at[d]+1; i < n.n && n.keys[i].less(k) {
+			return false
+		}
+	}
+	return true
+}
+
 // own makes everything along the path changeable.
 func (t *pairTree) own(p *pairPath) {
 	for d := range p.depth {
@@ -169,6 +174,14 @@ func (t *pairTree) insert(k pair) {
 	var p pairPath
 	p.seek(t.root, t.height, k)
 	t.insertAt(&p, k)
+}
+
+// insertFrom is insert for a pair of a thing that has none, from where seekThing led to.
+func (t *pairTree) insertFrom(p *pairPath, k pair) {
+	if !p.leadsTo(k) {
+		p.seek(t.root, t.height, k)
+	}
+	t.insertAt(p, k)
 }
 
 // put adds the pair unless it is there.

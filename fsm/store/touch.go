@@ -21,7 +21,8 @@ type touches struct {
 	fresh  []int // changes of bindings that are not known
 	sum    uint32
 
-	linkAddress netip.Addr // what the newest likely home was looked up for, and that
+	unknown     [touchAhead]bool // by change: whether it is of a binding that was not known when it was touched
+	linkAddress netip.Addr       // what the newest likely home was looked up for, and that
 	linkName    []byte
 	link        binding.LinkID
 }
@@ -44,6 +45,7 @@ func (s *Store) touch(src *source, changes []binding.Change) {
 	}
 	s.addresses.touch(t)
 	for i, l := range t.leaves {
+		t.unknown[i] = false
 		if l != nil {
 			if j := l.lower(t.pairs[i]); j < l.n && l.p[j].thing == t.pairs[i].thing {
 				t.places = append(t.places, l.p[j].place())
@@ -52,6 +54,7 @@ func (s *Store) touch(src *source, changes []binding.Change) {
 		}
 		if changes[i].Event == binding.Upsert {
 			t.fresh = append(t.fresh, i)
+			t.unknown[i] = true
 		}
 	}
 	s.clients.touch(t)
@@ -79,11 +82,11 @@ func (s *Store) touchFresh(t *touches, src *source, changes []binding.Change) {
 	}
 	s.duids.touch(t)
 	s.clients.touch(t)
-	s.touchIDs(t, changes)
+	s.touchIDs(t, src, changes)
 }
 
 // touchIDs touches the indexes of relay-ids and remote-ids.
-func (s *Store) touchIDs(t *touches, changes []binding.Change) {
+func (s *Store) touchIDs(t *touches, src *source, changes []binding.Change) {
 	t.pairs = t.pairs[:0]
 	var last []byte
 	for _, i := range t.fresh {
@@ -97,6 +100,19 @@ func (s *Store) touchIDs(t *touches, changes []binding.Change) {
 		}
 	}
 	s.remotes.touch(t)
+	t.pairs = t.pairs[:0]
+	last = nil
+	for _, i := range t.fresh {
+		b := &changes[i].Binding
+		if bytes.Equal(b.DUID, last) {
+			continue
+		}
+		last = b.DUID
+		for id := range b.Chain.RelayIDs {
+			t.pairs = append(t.pairs, pairOf(s.hash.of(id), place(s.likelyHome(t, src, b), s.hash.of(b.DUID))))
+		}
+	}
+	s.relays.touch(t)
 }
 
 // likelyHome is the link that a relayed binding will be on, if it is on the same as the one before it; else it is looked up. 0
@@ -132,7 +148,9 @@ func (t *pairTree) touch(into *touches) {
 	}
 	for _, l := range into.leaves {
 		if l != nil {
-			into.sum += uint32(l.n) + l.p[pairLeafSize/4].thing + l.p[pairLeafSize/2].thing + l.p[pairLeafSize*3/4].thing
+			for i := 0; i < pairLeafSize; i += 64 / pairBytes {
+				into.sum += l.p[i].thing
+			}
 		}
 	}
 }
