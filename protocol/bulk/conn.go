@@ -60,7 +60,7 @@ type conn struct {
 	queries    []*query  // running, in order of arrival
 	handed     []*query  // of these, those that the sender has not taken yet
 	idleSince  time.Time // when the last query's last octet was with the kernel: IdleTimeout counts from then
-	quietSince time.Time // when the last query's last message was made: who makes room is decided by it
+	quietSince time.Time // when the last query's last message was made, or the connection: who makes room is decided by it
 	frameSince time.Time // when the first octet of the frame that is not complete came; zero without one
 	receiving  bool      // false once no further query is read
 	draining   bool      // no further query is to be read
@@ -71,6 +71,7 @@ type conn struct {
 
 // newConn is a connection that has not begun: serve does.
 func newConn(s *Server, socket net.Conn, peer netip.AddrPort, entry *leasequery.Requestor, r *requestor) *conn {
+	now := time.Now()
 	c := &conn{
 		server: s, socket: socket, peer: peer, entry: entry, requestor: r,
 		maxQueries: orDefault(entry.MaxQueriesPerConnection, s.config.MaxQueriesPerConnection),
@@ -78,7 +79,8 @@ func newConn(s *Server, socket net.Conn, peer netip.AddrPort, entry *leasequery.
 		wake:       make(chan struct{}, 1),
 		room:       make(chan struct{}, 1),
 		received:   make(chan struct{}),
-		idleSince:  time.Now(),
+		idleSince:  now,
+		quietSince: now, // a newcomer, whose query is on its way, is not the longest idle one
 		receiving:  true,
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)

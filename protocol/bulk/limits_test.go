@@ -144,6 +144,38 @@ func TestConnectionLimit(t *testing.T) {
 	})
 }
 
+// A connection whose first query is still on its way does not make room before one that has been idle for longer.
+func TestNewcomerIsNotTheLongestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, Config{MaxConnections: 2}, &script{}).start(t)
+		var idle []net.Conn
+		for id := range byte(2) {
+			c := f.dial()
+			send(t, c, ask(id, 0))
+			if _, err := readOne(dhcpv6.NewReader(c, nil)); err != nil {
+				t.Fatal(err)
+			}
+			idle = append(idle, c)
+			pass(time.Second)
+		}
+		first := f.dial()
+		pass(time.Second)
+		second := f.dial()
+		for i, c := range idle {
+			if all, err := readAll(c); len(all) != 0 || !isEnd(err) {
+				t.Errorf("idle connection %d got %v, %v; want its end", i, all, err)
+			}
+		}
+		for i, c := range []net.Conn{first, second} {
+			send(t, c, ask(3, 0))
+			if _, err := readOne(dhcpv6.NewReader(c, nil)); err != nil {
+				t.Errorf("newcomer %d: %v", i, err)
+			}
+		}
+		f.stop(t)
+	})
+}
+
 // Half a message does not keep a place: it would for BULK_LQ_DATA_TIMEOUT.
 func TestHalfAMessageMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
