@@ -36,13 +36,37 @@ func (a *adminCall) flags(c *cobra.Command) {
 	c.Flags().DurationVar(&a.timeout, "timeout", 10*time.Second, "give up after this long")
 }
 
-// do calls f with a client of each node in turn until one can be reached. A call that a node answered with an error is not
-// tried again: an operator's command fails visibly.
+// errAskNext is what a call returns when the node that it asked cannot know yet and another may.
+var errAskNext = errors.New("it has not found its cluster yet")
+
+// callError is an error of a call, written without the marks of gRPC.
+type callError struct{ err error }
+
+// Error is what the node, or the network, said.
+func (e callError) Error() string {
+	message := status.Convert(e.err).Message()
+	if _, dial, ok := strings.Cut(message, "Error while dialing: "); ok {
+		return strings.TrimSuffix(dial, `"`)
+	}
+	return message
+}
+
+// Unwrap is the error with its code.
+func (e callError) Unwrap() error { return e.err }
+
+// do calls f with a client of each node in turn until one can be reached and knows. A call that a node answered with an error
+// is not tried again: an operator's command fails visibly.
 func (a *adminCall) do(ctx context.Context, f func(context.Context, adminv1.AdminClient) error) error {
 	var errs []error
 	for _, addr := range a.cluster {
 		err := a.try(ctx, addr, f)
-		if err == nil || status.Code(err) != codes.Unavailable || ctx.Err() != nil {
+		if err == nil {
+			return nil
+		}
+		if _, called := status.FromError(err); called {
+			err = callError{err}
+		}
+		if again := errors.Is(err, errAskNext) || status.Code(err) == codes.Unavailable; !again || ctx.Err() != nil {
 			return err
 		}
 		errs = append(errs, fmt.Errorf("node %s: %w", addr, err))

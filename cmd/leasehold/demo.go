@@ -52,6 +52,8 @@ type demo struct {
 }
 
 func (f *demoFlags) run(ctx context.Context, out io.Writer) (err error) {
+	defer outliveReader()()
+	interrupted := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, demoTimeout, fmt.Errorf("the demonstration took longer than %v", demoTimeout))
 	defer cancel()
 	dir, err := os.MkdirTemp("", "leasehold-demo-")
@@ -75,6 +77,9 @@ func (f *demoFlags) run(ctx context.Context, out io.Writer) (err error) {
 	d := &demo{demoFlags: *f, ctx: ctx, out: out, start: time.Now(), cluster: cluster}
 	for _, step := range []func() error{d.startCluster, d.feedKea, d.askEverything, d.feedGenerated, d.killTheLeader} {
 		if err := step(); err != nil {
+			if interrupted.Err() != nil {
+				return errors.New("interrupted; the nodes are stopped")
+			}
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"slices"
@@ -15,11 +16,12 @@ func (d *demo) feedKea() error {
 	if _, err := os.Stat(d.leases); err != nil {
 		return fmt.Errorf("the demonstration runs in the project's folder, or with --kea-leases: %w", err)
 	}
-	job := keaJob{files: []string{d.leases}, keaConfig: d.keaConfig, once: true, shift: true, source: "kea", cluster: d.cluster.GRPC(), out: d.out, quiet: true}
-	if _, err := job.run(d.ctx); err != nil {
+	job := keaJob{files: []string{d.leases}, keaConfig: d.keaConfig, once: true, shift: true, source: "kea", cluster: d.cluster.GRPC(), out: io.Discard, quiet: true}
+	read, err := job.run(d.ctx)
+	if err != nil {
 		return err
 	}
-	d.say("the leases of a real Kea (%s) are committed by a majority", d.leases)
+	d.say("%d leases and %d links of a real Kea (%s) are committed by a majority", read.Leases, read.Links, d.leases)
 	return nil
 }
 

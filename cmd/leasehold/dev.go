@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,7 @@ func devCommand() *cobra.Command {
 }
 
 func (f *devFlags) run(ctx context.Context, out io.Writer) (err error) {
+	defer outliveReader()()
 	binary, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -76,6 +78,9 @@ func (f *devFlags) run(ctx context.Context, out io.Writer) (err error) {
 	for _, n := range cluster.Nodes {
 		fmt.Fprintf(out, "  %s  pid %d  leasequery %s  grpc %s  http %s\n", n.Name, n.PID, n.LeasequeryTCP, n.GRPC, n.HTTP)
 	}
+	grpc, lq := strings.Join(cluster.GRPC(), ","), strings.Join(cluster.Leasequery(), ",")
+	fmt.Fprintf(out, "for example:\n  %[1]s status --cluster %[2]s\n  %[1]s bindings --cluster %[2]s\n  %[1]s query link-address 2001:db8:1003::1 --server %[3]s\n"+
+		"an interrupt stops them all\n", os.Args[0], grpc, lq)
 	<-ctx.Done()
 	fmt.Fprintln(out, "stopping")
 	return nil

@@ -15,7 +15,11 @@ import (
 var version = "development"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+		ending = append(ending, syscall.SIGHUP) // the terminal is gone: stop in order, and leave no node behind
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ending...)
 	err := newRoot(version).ExecuteContext(ctx)
 	stop()
 	var status exitStatus
@@ -40,3 +44,11 @@ type exitStatus struct {
 
 // Error is the message.
 func (e exitStatus) Error() string { return e.message }
+
+// outliveReader lets writes to a closed pipe fail instead of ending the program, until the function that it returns is called:
+// whoever has started processes must live to stop them.
+func outliveReader() func() {
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	return func() { signal.Stop(broken) }
+}

@@ -20,6 +20,9 @@ func membersCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if len(r.GetMembers()) == 0 {
+					return errAskNext
+				}
 				if call.json {
 					return printJSON(cmd.OutOrStdout(), membersJSON(r))
 				}

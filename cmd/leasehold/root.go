@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 )
 
@@ -21,5 +23,27 @@ func newRoot(version string) *cobra.Command {
 		leaveCommand(), removeCommand(), transferCommand(), bindingsCommand(), sourcesCommand(), linksCommand(), feedCommand(),
 		configCommand(), versionCommand(version), manCommand(), benchCommand(),
 	)
+	root.SetFlagErrorFunc(withUsage)
+	tellUsage(root)
 	return root
+}
+
+// tellUsage lets every command that is given the wrong arguments say which it wants.
+func tellUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return withUsage(c, err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		tellUsage(sub)
+	}
+}
+
+// withUsage adds to an error how the command is called.
+func withUsage(c *cobra.Command, err error) error {
+	return fmt.Errorf("%w\nusage: %s\nmore:  %s --help", err, c.UseLine(), c.CommandPath())
 }

@@ -20,21 +20,42 @@ func statusCommand() *cobra.Command {
 		Short: "Show the state of every node",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return call.do(cmd.Context(), func(ctx context.Context, admin adminv1.AdminClient) error {
-				r, err := admin.Status(ctx, &adminv1.StatusRequest{StateHash: hash})
-				if err != nil {
-					return err
-				}
-				if call.json {
-					return printJSON(cmd.OutOrStdout(), statusJSON(r))
-				}
-				return printStatus(cmd.OutOrStdout(), r)
-			})
+			r, err := askStatus(cmd.Context(), call, hash)
+			switch {
+			case err != nil:
+				return err
+			case call.json:
+				return printJSON(cmd.OutOrStdout(), statusJSON(r))
+			}
+			return printStatus(cmd.OutOrStdout(), r)
 		},
 	}
 	call.flags(c)
 	c.Flags().BoolVar(&hash, "state-hash", false, "compute the hash of each node's whole state: equal where the states are")
 	return c
+}
+
+// askStatus asks the nodes in turn until one knows a leader: a node that has only just started knows of no member yet. Where
+// none knows a leader, the answer that tells of the most nodes counts.
+func askStatus(ctx context.Context, call adminCall, hash bool) (*adminv1.StatusResponse, error) {
+	var best *adminv1.StatusResponse
+	err := call.do(ctx, func(ctx context.Context, admin adminv1.AdminClient) error {
+		r, err := admin.Status(ctx, &adminv1.StatusRequest{StateHash: hash})
+		if err != nil {
+			return err
+		}
+		if best == nil || r.GetLeader() != "" || len(r.GetNodes()) > len(best.GetNodes()) {
+			best = r
+		}
+		if r.GetLeader() == "" {
+			return errAskNext
+		}
+		return nil
+	})
+	if best != nil {
+		return best, nil
+	}
+	return nil, err
 }
 
 // statusObject is what `status --json` prints.

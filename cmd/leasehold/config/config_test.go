@@ -60,6 +60,29 @@ func requireKeys(t *testing.T, path string, typ reflect.Type, doc map[string]any
 	}
 }
 
+// TestUnreadableValuesDoNotHideOtherErrors: what cannot be read and what must not be are told together, each line once, in words
+// that know nothing of Go's types.
+func TestUnreadableValuesDoNotHideOtherErrors(t *testing.T) {
+	const file = "name: [n]\ndata_dir: /d\nbulks: {}\nbulk:\n  idle_timeout: 5\nraft:\n  listen: \"192.0.2.1:5471\"\n"
+	_, _, err := Parse("f.yaml", []byte(file), nil)
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error %v, want *Error", err)
+	}
+	var lines []int
+	for _, p := range e.Problems {
+		lines = append(lines, p.Line)
+	}
+	if d := cmp.Diff([]int{1, 3, 5, 7}, lines); d != "" {
+		t.Errorf("lines told (-want +got):\n%s", d)
+	}
+	for _, want := range []string{`key "bulks" is not known`, "a duration, such as 30s"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+}
+
 func TestEveryErrorAtOnceWithItsLine(t *testing.T) {
 	const file = "name: n\ndata_dir: /d\nbulk:\n  max_connections: 0\n  idle_timeout: -1s\nraft:\n  listen: \"192.0.2.1:5471\"\nlog:\n  level: loud\n"
 	_, _, err := Parse("f.yaml", []byte(file), nil)

@@ -84,9 +84,15 @@ func Parse(file string, data []byte, sets []string) (Config, []Problem, error) {
 	}
 	ck := checker{lines: map[string]int{}}
 	ck.index("", root)
-	if len(problems) == 0 {
-		ck.check(&c)
-		problems = ck.errors
+	ck.check(&c)
+	unread := map[int]bool{} // lines whose value was not read: what is wrong with it has been said
+	for _, p := range problems {
+		unread[p.Line] = true
+	}
+	for _, p := range ck.errors {
+		if !unread[p.Line] {
+			problems = append(problems, p)
+		}
 	}
 	if len(problems) > 0 {
 		slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
@@ -133,13 +139,23 @@ func loadProblems(err error) []Problem {
 	if errors.As(err, &many) {
 		var ps []Problem
 		for _, e := range many.Errors {
-			ps = append(ps, Problem{Line: e.Mark.Line, Text: e.Message})
+			ps = append(ps, Problem{Line: e.Mark.Line, Text: plain(e.Message)})
 		}
 		return ps
 	}
 	var one *yaml.LoadError
 	if errors.As(err, &one) {
-		return []Problem{{Line: one.Mark.Line, Text: one.Message}}
+		return []Problem{{Line: one.Mark.Line, Text: plain(one.Message)}}
 	}
 	return []Problem{{Text: err.Error()}}
+}
+
+// plain says what the YAML library says without the names of Go's types.
+func plain(message string) string {
+	if rest, ok := strings.CutPrefix(message, "field "); ok {
+		if key, _, ok := strings.Cut(rest, " not found in type "); ok {
+			return fmt.Sprintf("key %q is not known", key)
+		}
+	}
+	return strings.NewReplacer("into time.Duration", "into a duration, such as 30s", "cannot construct", "cannot turn", "!!", "").Replace(message)
 }
