@@ -70,6 +70,20 @@ func (n *pairInner) find(k pair) int {
 
 func (l *pairLeaf) lower(k pair) int { return lowerPair(l.p[:l.n], k) }
 
+// lowerPair is the first of the sorted pairs that is not before k, len(ps) if there is none.
+func lowerPair(ps []pair, k pair) int {
+	lo, hi := 0, len(ps)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if ps[mid].less(k) {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
 // seek leads to the first pair of the leaf in whose range k lies that is not before k; p.i may lie one behind the last.
 func (p *pairPath) seek(root *pairInner, height int, k pair) {
 	p.depth = height
