@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // Fresh is the age of the newest proof that the node had everything committed; false when there was none yet. It is measured
@@ -93,38 +91,4 @@ func (n *Node) confirmMembership(c candidacy, ri ReadIndex) error {
 // take, or a cluster that wants every read proven would call all of its nodes unfit at once in each election.
 func (n *Node) readyStaleness() time.Duration {
 	return max(n.cfg.MaxStaleness, 2*(n.cfg.HeartbeatTimeout+n.cfg.ElectionTimeout)+n.cfg.ProofInterval)
-}
-
-// Reasons is why the node should not be asked by relays; empty when it may. A short election is no reason: the node answers
-// while its proof of freshness is young enough.
-func (n *Node) Reasons() []string {
-	var out []string
-	if n.draining.Load() {
-		out = append(out, "draining: the node is stopping")
-	}
-	r := n.raft.Load()
-	if r == nil {
-		return append(out, "restoring: the newest snapshot is being read")
-	}
-	servers, _, err := n.configuration()
-	_, member := find(servers, n.ID())
-	switch {
-	case err != nil:
-		return append(out, "stopping: raft has ended")
-	case n.removed.Load() || (!member && n.ClusterID() != ""):
-		out = append(out, "removed: the node is no longer a member of the cluster")
-	case !member:
-		out = append(out, "joining: the node is not a member of a cluster yet")
-	}
-	age, proven := n.Fresh()
-	if proven && age <= n.readyStaleness() {
-		return out
-	}
-	if _, id := r.LeaderWithID(); id == "" && r.State() != raft.Leader {
-		out = append(out, "no leader: none is known")
-	}
-	if !proven {
-		return append(out, "replaying: the node has not caught up since it started")
-	}
-	return append(out, fmt.Sprintf("stale: the newest proof of being up to date is %v old", age.Round(time.Millisecond)))
 }

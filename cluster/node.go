@@ -44,11 +44,14 @@ type Node struct {
 	leadTerm  atomic.Uint64 // the term in which this node leads and has applied all that came before; 0: none
 	readyTerm atomic.Uint64 // leadTerm, once the first entry of the term is applied: see lead
 	freshAt   atomic.Int64  // instant of the newest proof of freshness; negative: none
-	draining  atomic.Bool
+	draining  atomic.Bool // not ready, and giving leadership away
+	handing   atomic.Bool // leadership is being handed over just now
+	stopping  atomic.Bool // takes no more proposals
 	removed   atomic.Bool
 	hasState  atomic.Bool
 	founders  atomic.Pointer[string] // digest of the founders that this node sees
 	changed   *broadcast             // leader, or readiness to take proposals
+	readiness *broadcast             // kinds of Reasons
 	ready     chan struct{}
 	readyOnce sync.Once
 	fatal     chan error // the first error that ends the node
@@ -89,7 +92,7 @@ func Open(cfg Config, sm StateMachine, deps Deps) (*Node, error) {
 		log:      deps.Logger.With("node", cfg.Name),
 		origin:   time.Now(),
 		proposer: newProposer(cfg.MaxInFlight),
-		changed:  newBroadcast(),
+		changed:  newBroadcast(), readiness: newBroadcast(),
 		ready:    make(chan struct{}),
 		fatal:    make(chan error, 1),
 	}
@@ -120,11 +123,13 @@ func (n *Node) Now() binding.Time { return n.deps.Clock.Now() }
 // LeaderChanged is closed at the next change of the leader or of the readiness to take proposals: take it, look, then wait.
 func (n *Node) LeaderChanged() <-chan struct{} { return n.changed.wait() }
 
-// Drain turns the node not ready and makes it refuse proposals. It is for the time between the decision to stop and the end
-// of Run's context, in which relays move to other nodes.
+// Drain begins a planned stop: the node turns not ready, and while Run runs it hands leadership over to another voter whenever
+// it has it. Everything else goes on as before, proposals included as long as it leads. It is for the time between the decision
+// to stop and the end of Run's context, in which relays move to other nodes.
 func (n *Node) Drain() {
 	n.draining.Store(true)
 	n.changed.tell()
+	n.readiness.tell()
 }
 
 func (n *Node) identity() Identity {

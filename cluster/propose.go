@@ -115,8 +115,10 @@ func (n *Node) leads(term uint64) error {
 	switch r := n.raft.Load(); {
 	case r == nil:
 		return ErrNotRunning
-	case n.draining.Load():
+	case n.stopping.Load():
 		return fmt.Errorf("%w: stopping", ErrNotLeader)
+	case n.handing.Load():
+		return fmt.Errorf("%w: handing over leadership", ErrNotLeader)
 	case r.State() != raft.Leader:
 		return ErrNotLeader
 	case term == 0 || r.CurrentTerm() != term:

@@ -19,6 +19,13 @@ const leadershipQueue = 64
 // it hands over leadership, waits for what is under way and closes everything. It returns nil when ctx ended it, and the
 // reason otherwise: an error of the log's disk, or a log that belongs to another cluster.
 func (n *Node) Run(ctx context.Context) (err error) {
+	watch, endWatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { n.watchReadiness(watch) })
+	defer func() {
+		endWatch()
+		watching.Wait()
+	}()
 	st, err := openStores(n.cfg.DataDir, n.log, n.fail)
 	if err != nil {
 		return errors.Join(err, n.deps.Listener.Close())
@@ -87,7 +94,9 @@ func (n *Node) startRaft(tr *transport.Transport, notify chan<- bool) (*raft.Raf
 func (n *Node) serve(ctx context.Context, r *raft.Raft, notify <-chan bool) error {
 	loops, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var running, settling sync.WaitGroup
+	handing, endHanding := context.WithCancel(ctx)
+	defer endHanding()
+	var running, settling, giving sync.WaitGroup
 	settled := make(chan struct{})
 	settling.Go(func() { n.proposer.run(settled) })
 	for _, loop := range []func(context.Context){
@@ -96,6 +105,7 @@ func (n *Node) serve(ctx context.Context, r *raft.Raft, notify <-chan bool) erro
 	} {
 		running.Go(func() { loop(loops) })
 	}
+	giving.Go(func() { n.giveAway(handing) })
 	var cause error
 	select {
 	case <-ctx.Done():
@@ -103,6 +113,8 @@ func (n *Node) serve(ctx context.Context, r *raft.Raft, notify <-chan bool) erro
 		n.log.Error("node cannot go on", "error", cause)
 	}
 	n.Drain()
+	endHanding()
+	giving.Wait()
 	err := n.stop(r)
 	cancel()
 	running.Wait()
@@ -122,6 +134,7 @@ func (n *Node) stop(r *raft.Raft) error {
 			n.log.Warn("stopping without handing over leadership", "error", err)
 		}
 	}
+	n.stopping.Store(true)
 	drained := n.proposer.drained(ctx)
 	n.parting(r)
 	if err := r.Shutdown().Error(); err != nil {
