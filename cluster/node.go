@@ -44,9 +44,9 @@ type Node struct {
 	leadTerm  atomic.Uint64 // the term in which this node leads and has applied all that came before; 0: none
 	readyTerm atomic.Uint64 // leadTerm, once the first entry of the term is applied: see lead
 	freshAt   atomic.Int64  // instant of the newest proof of freshness; negative: none
-	draining  atomic.Bool // not ready, and giving leadership away
-	handing   atomic.Bool // leadership is being handed over just now
-	stopping  atomic.Bool // takes no more proposals
+	draining  atomic.Bool   // not ready, and giving leadership away
+	handing   atomic.Bool   // leadership is being handed over just now
+	stopping  atomic.Bool   // takes no more proposals
 	removed   atomic.Bool
 	hasState  atomic.Bool
 	founders  atomic.Pointer[string] // digest of the founders that this node sees
@@ -93,8 +93,8 @@ func Open(cfg Config, sm StateMachine, deps Deps) (*Node, error) {
 		origin:   time.Now(),
 		proposer: newProposer(cfg.MaxInFlight),
 		changed:  newBroadcast(), readiness: newBroadcast(),
-		ready:    make(chan struct{}),
-		fatal:    make(chan error, 1),
+		ready: make(chan struct{}),
+		fatal: make(chan error, 1),
 	}
 	n.freshAt.Store(-1)
 	n.hasState.Store(id.ClusterID != "")
