@@ -26,12 +26,14 @@ const (
 	endShortFrame reason = "short-frame"   // a frame under 4 octets
 	endFailed     reason = "failed"        // an answer could not go on
 	endView       reason = "view"          // an answer's view became too old or kept too much
+	endRetired    reason = "retired"       // idle while the server was about to stop
 	endDrain      reason = "drain"         // the server stopped before the answers were sent
 	endReset      reason = "reset"         // the peer is gone
 )
 
 // What bounds the end of a connection.
 const (
+	retireIdle    = time.Second // without a query, of a connection to a server that is about to stop
 	evictTimeout  = time.Second // for the last octets of a connection that made room: it no longer counts
 	lingerTimeout = time.Second // for the peer to close, so that unread input does not turn our last octets into a reset
 	blockedCheck  = time.Second // how often a blocked sender looks at the age of its views
@@ -137,15 +139,6 @@ func (c *conn) end(why reason, text string) {
 	signal(c.wake)
 }
 
-// drain stops the reading of further queries. What runs goes on; without any the connection ends.
-func (c *conn) drain() {
-	c.mu.Lock()
-	c.draining = true
-	c.armRead(time.Now())
-	c.mu.Unlock()
-	signal(c.room)
-}
-
 // evict closes the connection if no query runs on it, and tells whether it did. What was already gathered of the last answer
 // still goes out. A query that is on its way is not lost to the requestor: it sees the close and asks again (RFC 5460 7.4).
 func (c *conn) evict() bool {
@@ -213,6 +206,8 @@ func (c *conn) leave(q *query) {
 	c.queries = slices.DeleteFunc(c.queries, func(other *query) bool { return other == q })
 	if len(c.queries) == 0 {
 		c.idleSince = time.Now()
+		// Together with the last octet of its answer the requestor sees the close: later its next query may be on its way.
+		c.draining = c.draining || (c.server.retiring.Load() && c.frameSince.IsZero())
 		c.armRead(c.idleSince)
 	}
 	c.mu.Unlock()
@@ -236,7 +231,7 @@ func (c *conn) armRead(now time.Time) {
 	case !c.frameSince.IsZero():
 		deadline = c.frameSince.Add(c.server.config.DataTimeout)
 	case len(c.queries) == 0:
-		deadline = c.idleSince.Add(c.server.config.IdleTimeout)
+		deadline = c.idleSince.Add(c.server.idleTimeout())
 	}
 	// Only a closed socket refuses a deadline, and reading it fails at once anyway.
 	_ = c.socket.SetReadDeadline(deadline)

@@ -135,13 +135,16 @@ func (c *conn) overdue() error {
 	c.mu.Lock()
 	stop := c.ending != "" || c.draining
 	half := !c.frameSince.IsZero() && now.Sub(c.frameSince) >= c.server.config.DataTimeout
-	idle := c.frameSince.IsZero() && len(c.queries) == 0 && now.Sub(c.idleSince) >= c.server.config.IdleTimeout
+	idle := c.frameSince.IsZero() && len(c.queries) == 0 && now.Sub(c.idleSince) >= c.server.idleTimeout()
 	c.mu.Unlock()
 	switch {
 	case stop:
 		return errStop
 	case half:
 		c.end(endHalfFrame, "a message was not complete in time")
+		return errStop
+	case idle && c.server.retiring.Load():
+		c.end(endRetired, "idle, and the server is about to stop")
 		return errStop
 	case idle:
 		c.end(endIdle, "idle")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
@@ -34,6 +35,7 @@ type Server struct {
 	metrics *Metrics
 
 	ready     chan struct{}
+	retiring  atomic.Bool   // connections are closed as soon as they are idle
 	draining  chan struct{} // closed when the server begins to stop
 	admission *admission
 	buffers   sync.Pool // of *[]byte: send buffers
@@ -118,58 +120,6 @@ func (s *Server) start(listener net.Listener) error {
 	return nil
 }
 
-// Drain stops accepting, reads no further query and waits until every connection is closed. Running answers may go on until
-// ctx ends; then each ends with QueryTerminated (RFC 5460 5.5). It may be called more than once, and from anywhere.
-func (s *Server) Drain(ctx context.Context) {
-	s.beginDrain()
-	idle := make(chan struct{})
-	go func() {
-		defer close(idle)
-		s.serving.Wait()
-	}()
-	select {
-	case <-idle:
-		return
-	case <-ctx.Done():
-	}
-	s.admission.each(func(c *conn) { c.end(endDrain, "the server is shutting down") })
-	grace := time.NewTimer(closeGrace)
-	defer grace.Stop()
-	select {
-	case <-idle:
-		return
-	case <-grace.C:
-	}
-	s.kill()
-	s.admission.each(func(c *conn) { reset(c.socket); c.close() })
-	<-idle
-}
-
-// beginDrain stops accepting and reading queries, once.
-func (s *Server) beginDrain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.drained {
-		return
-	}
-	s.drained = true
-	close(s.draining)
-	s.admission.close()
-	if s.listener != nil {
-		if err := closeListener(s.listener); err != nil {
-			s.log.Warn("bulk leasequery listener", "err", err)
-		}
-	}
-	s.admission.each((*conn).drain)
-}
-
-func closeListener(l net.Listener) error {
-	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("close listener %v: %w", l.Addr(), err)
-	}
-	return nil
-}
-
 // accept admits connections until the server drains. Errors such as a lack of file descriptors pass: it pauses and goes on.
 func (s *Server) accept(listener net.Listener) error {
 	pause := time.Duration(0)
@@ -196,15 +146,6 @@ func (s *Server) accept(listener net.Listener) error {
 		case <-s.draining:
 			timer.Stop()
 		}
-	}
-}
-
-func (s *Server) isDraining() bool {
-	select {
-	case <-s.draining:
-		return true
-	default:
-		return false
 	}
 }
 

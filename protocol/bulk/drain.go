@@ -1,0 +1,104 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Retire is for the time before a planned stop. Everybody is answered as before, newcomers too, but connections are not kept: one
+// has been idle for a second is closed (RFC 5460 7.4), one on which answers run right behind the last of them, so that its
+// requestor asks its next query wherever the server's address is then. It may be called more than once, and from anywhere.
+func (s *Server) Retire() {
+	s.retiring.Store(true)
+	s.admission.each((*conn).retire)
+}
+
+// idleTimeout is how long a connection may be without a query.
+func (s *Server) idleTimeout() time.Duration {
+	if s.retiring.Load() {
+		return min(s.config.IdleTimeout, retireIdle)
+	}
+	return s.config.IdleTimeout
+}
+
+// Drain stops accepting, reads no further query and waits until every connection is closed. Running answers may go on until
+// ctx ends; then each ends with QueryTerminated (RFC 5460 5.5). It may be called more than once, and from anywhere.
+func (s *Server) Drain(ctx context.Context) {
+	s.beginDrain()
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		s.serving.Wait()
+	}()
+	select {
+	case <-idle:
+		return
+	case <-ctx.Done():
+	}
+	s.admission.each(func(c *conn) { c.end(endDrain, "the server is shutting down") })
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-idle:
+		return
+	case <-grace.C:
+	}
+	s.kill()
+	s.admission.each(func(c *conn) { reset(c.socket); c.close() })
+	<-idle
+}
+
+// beginDrain stops accepting and reading queries, once.
+func (s *Server) beginDrain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.drained {
+		return
+	}
+	s.drained = true
+	close(s.draining)
+	s.admission.close()
+	if s.listener != nil {
+		if err := closeListener(s.listener); err != nil {
+			s.log.Warn("bulk leasequery listener", "err", err)
+		}
+	}
+	s.admission.each((*conn).drain)
+}
+
+func closeListener(l net.Listener) error {
+	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close listener %v: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// drain stops the reading of further queries. What runs goes on; without any the connection ends.
+func (c *conn) drain() {
+	c.mu.Lock()
+	c.draining = true
+	c.armRead(time.Now())
+	c.mu.Unlock()
+	signal(c.room)
+}
+
+// retire lets the new idle time count.
+func (c *conn) retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queries) == 0 {
+		c.armRead(time.Now())
+	}
+}
