@@ -61,6 +61,7 @@ func (f *FSM) applyLog(l *raft.Log) Result {
 		f.halt(l, e.kind, err)
 	}
 	f.clock.Store(int64(r.Clock))
+	f.follow(l, e.kind)
 	return r
 }
 
@@ -84,9 +85,13 @@ func (f *FSM) applyEntry(e opened, r *Result) error {
 		return f.applyTick(e, r)
 	case TypeSettings:
 		return f.applySettings(e, r)
+	case TypeLevel:
+		return f.applyLevel(e, r)
+	case TypeCheckpoint:
+		return f.applyCheckpoint(e, r)
 	}
 	if !e.ignorable {
-		return fmt.Errorf("%w: a type of entry that this node does not know", ErrVersion)
+		return fmt.Errorf("%w: a type of entry that this node does not know: %s", ErrVersion, runNewer)
 	}
 	f.store.Load().Advance(r.Index, r.Clock)
 	return nil

@@ -13,8 +13,8 @@ import (
 // A snapshot is a header and blocks. Numbers are big endian.
 //
 //	 0 magic       8  "LHSNAP\r\n"
-//	 8 version     2  1
-//	10 reserved    2  zero
+//	 8 version     2  1 or 2
+//	10 level       2  the active level; zero in version 1, which is written at level 1
 //	12 cluster    16  the cluster's UUID; zero before the cluster was founded
 //	28 index       8  of the newest applied entry
 //	36 term        8  of that entry
@@ -31,23 +31,45 @@ import (
 //
 // The last block is of section 255: the number of blocks before it, 8 octets, and of octets of data in them, 8. Nothing follows.
 const (
-	snapshotMagic   = "LHSNAP\r\n"
-	snapshotVersion = 1
-	snapshotHeader  = 56
-	blockHeader     = 13
-	maxBlock        = 1 << 20
+	snapshotMagic  = "LHSNAP\r\n"
+	snapshotHeader = 56
+	blockHeader    = 13
+	maxBlock       = 1 << 20
 
 	sectionSettings = 1   // as in a settings entry; no data before the cluster is founded
 	sectionSources  = 2   // the sessions of sources
 	sectionStore    = 3   // the binding store
+	sectionChain    = 4   // the rolling hash; not in version 1
 	sectionEnd      = 255 // the totals
 )
 
 // header is what a snapshot begins with.
 type header struct {
+	level       uint32
 	cluster     [16]byte
 	index, term uint64
 	clock       binding.Time
+}
+
+// versionOf is the version and the level in the header of a snapshot that is written at a level.
+func versionOf(level uint32) []byte {
+	b := binary.BigEndian.AppendUint16(nil, snapshotVersions[level])
+	if level == FirstLevel {
+		return append(b, 0, 0) // as those wrote it who knew no levels
+	}
+	return binary.BigEndian.AppendUint16(b, uint16(level))
+}
+
+// levelOf is versionOf backwards.
+func levelOf(b []byte) (uint32, error) {
+	level := max(uint32(binary.BigEndian.Uint16(b[2:])), FirstLevel)
+	if level > MaxLevel {
+		return 0, fmt.Errorf("%w: written at level %d, this node reads levels up to %d: %s", ErrVersion, level, MaxLevel, runNewer)
+	}
+	if want := versionOf(level); string(b) != string(want) {
+		return 0, fmt.Errorf("%w: version and level %x, want %x", ErrCorrupt, b, want)
+	}
+	return level, nil
 }
 
 // blockWriter writes a snapshot.
@@ -64,7 +86,7 @@ type blockWriter struct {
 func newBlockWriter(w io.Writer, h header) (*blockWriter, error) {
 	b := make([]byte, 0, snapshotHeader)
 	b = append(b, snapshotMagic...)
-	b = append(binary.BigEndian.AppendUint16(b, snapshotVersion), 0, 0)
+	b = append(b, versionOf(h.level)...)
 	b = append(b, h.cluster[:]...)
 	b = binary.BigEndian.AppendUint64(b, h.index)
 	b = binary.BigEndian.AppendUint64(b, h.term)
@@ -160,14 +182,19 @@ func newBlockReader(r io.Reader) (*blockReader, header, error) {
 	if string(b[:8]) != snapshotMagic {
 		return nil, header{}, fmt.Errorf("header: %w: magic %x, want %x", ErrCorrupt, b[:8], snapshotMagic)
 	}
-	if v := binary.BigEndian.Uint16(b[8:]); v != snapshotVersion {
-		return nil, header{}, fmt.Errorf("header: %w: version %d, this node reads version %d", ErrVersion, v, snapshotVersion)
+	if v, reads := binary.BigEndian.Uint16(b[8:]), snapshotVersions[MaxLevel]; v > reads {
+		return nil, header{}, fmt.Errorf("header: %w: version %d, this node reads versions up to %d: %s", ErrVersion, v, reads, runNewer)
 	}
 	stored := binary.BigEndian.Uint32(b[52:])
-	if sum := crc32.Checksum(b[:52], castagnoli); sum != stored || b[10]|b[11] != 0 {
+	if sum := crc32.Checksum(b[:52], castagnoli); sum != stored {
 		return nil, header{}, fmt.Errorf("header: %w: checksum mismatch", ErrCorrupt)
 	}
+	level, err := levelOf(b[8:12])
+	if err != nil {
+		return nil, header{}, fmt.Errorf("header: %w", err)
+	}
 	h := header{
+		level:   level,
 		cluster: [16]byte(b[12:]),
 		index:   binary.BigEndian.Uint64(b[28:]),
 		term:    binary.BigEndian.Uint64(b[36:]),

@@ -32,9 +32,11 @@ const (
 	TypeResyncEnd   Type = 3 // it has stated everything
 	TypeTick        Type = 4 // time goes on; what is due expires
 	TypeSettings    Type = 5 // settings of the cluster
+	TypeLevel       Type = 6 // the format level is raised; came with level 2
+	TypeCheckpoint  Type = 7 // what a majority of the voters has applied; came with level 2
 )
 
-var typeNames = [...]string{"", "changes", "resync-begin", "resync-end", "tick", "settings"}
+var typeNames = [...]string{"", "changes", "resync-begin", "resync-end", "tick", "settings", "level", "checkpoint"}
 
 // String is the type in lower case.
 func (t Type) String() string {
@@ -107,8 +109,8 @@ func open(entry []byte) (opened, error) {
 	case string(entry[:len(entryMagic)]) != entryMagic:
 		return opened{}, fmt.Errorf("%w: magic %x, want %x", ErrCorrupt, entry[:len(entryMagic)], entryMagic)
 	case entry[offVersion] != entryVersion:
-		return opened{kind: Type(entry[offType])}, fmt.Errorf("%w: entry of version %d, this node reads version %d",
-			ErrVersion, entry[offVersion], entryVersion)
+		return opened{kind: Type(entry[offType])}, fmt.Errorf("%w: entry of version %d, this node reads version %d: %s",
+			ErrVersion, entry[offVersion], entryVersion, runNewer)
 	}
 	e := opened{
 		kind:      Type(entry[offType]),
@@ -134,7 +136,7 @@ func open(entry []byte) (opened, error) {
 type EntryError struct {
 	Index uint64 // of the entry in the log
 	Type  Type   // as far as it could be read
-	Err   error  // wraps ErrCorrupt or ErrVersion
+	Err   error  // wraps ErrCorrupt, or ErrVersion if a newer version could apply it
 }
 
 // Error names the entry and says why.

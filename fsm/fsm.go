@@ -23,6 +23,10 @@ type Config struct {
 	// Halt is called for an entry that cannot be applied, with an *EntryError. It must stop the process and not return; if it
 	// does return, or is nil, the state machine panics.
 	Halt func(error)
+	// Diverged is called, on Raft's goroutine, for a checkpoint that this state machine does not agree with, with a
+	// *DivergedError, each time. When it returns nothing may be served from the state machine any more; without it the state
+	// machine panics.
+	Diverged func(error)
 }
 
 // FSM is the state machine. Raft calls Apply, ApplyBatch, Snapshot and Restore from one goroutine; all other methods may be
@@ -34,11 +38,16 @@ type FSM struct {
 	// Of Raft's goroutine alone.
 	term    uint64
 	changes []binding.Change // reused by every entry
+	chain   uint64           // the rolling hash of the commands applied; 0 at a level without
 
 	mu       sync.Mutex // held to write what follows, and to read it elsewhere than on Raft's goroutine
 	settings Settings
 	sources  sources
+	mark     Checkpoint // the newest
+	covered  uint64     // the weight of what was applied between it and the one before
 
+	level      atomic.Uint32
+	news       atomic.Uint64 // the weight of what was applied since the newest checkpoint
 	clock      atomic.Int64
 	maintained atomic.Int64 // the clock of the newest tick that did all that was due; 0 while something is left
 	waiters    waiters
@@ -52,6 +61,7 @@ func New(config Config) *FSM {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	f := &FSM{config: config, sources: sources{}}
+	f.level.Store(FirstLevel)
 	s := store.New()
 	s.SetHistory(DefaultCatchUp)
 	f.store.Store(s)

@@ -45,9 +45,9 @@ func goldenLog(t testing.TB) map[string]*raft.Log {
 
 var goldenNames = []string{"1-settings", "2-changes", "3-resync-begin", "4-changes", "5-resync-end", "6-tick"}
 
-func golden(t *testing.T, name string, now []byte) []byte {
+func golden(t *testing.T, version, name string, now []byte) []byte {
 	t.Helper()
-	path := filepath.Join("testdata", "v1", name)
+	path := filepath.Join("testdata", version, name)
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -67,7 +67,7 @@ func TestGoldenEntriesAndSnapshot(t *testing.T) {
 	now := goldenLog(t)
 	f := newFSM(t)
 	for i, name := range goldenNames {
-		data := golden(t, name+".entry", now[name].Data)
+		data := golden(t, "v1", name+".entry", now[name].Data)
 		if !bytes.Equal(data, now[name].Data) {
 			t.Errorf("%s is written differently now:\n%x\nversion 1 is\n%x", name, now[name].Data, data)
 		}
@@ -78,7 +78,7 @@ func TestGoldenEntriesAndSnapshot(t *testing.T) {
 	if n := len(live(f)); n != 2 {
 		t.Errorf("%d bindings in force, want the one that was stated again and one that is yet to be swept", n)
 	}
-	snapshot := golden(t, "snapshot", snapshotOf(t, f))
+	snapshot := golden(t, "v1", "snapshot", snapshotOf(t, f))
 	if got := snapshotOf(t, f); !bytes.Equal(got, snapshot) {
 		t.Errorf("the snapshot is written differently now, from octet %d on", firstDifference(got, snapshot))
 	}
@@ -104,5 +104,40 @@ func TestGoldenEntriesAndSnapshot(t *testing.T) {
 			apply(t, m, b.tick(100))
 		}
 		wantLive(t, m, 2)
+	}
+}
+
+// TestGoldenOfLevel2 goes on from the snapshot of version 1 with what came with level 2.
+func TestGoldenOfLevel2(t *testing.T) {
+	old, err := os.ReadFile(filepath.Join("testdata", "v1", "snapshot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := restore(t, old)
+	if f.Level() != FirstLevel || !bytes.Equal(snapshotOf(t, f), old) {
+		t.Errorf("level %d after a snapshot of version 1, want %d and the same octets again", f.Level(), FirstLevel)
+	}
+	b := newLog(t)
+	b.clock += 3000
+	b.logs = make([]*raft.Log, len(goldenNames))
+	level := b.add(AppendLevel(nil, 2), nil)
+	level.Data = golden(t, "v2", "7-level.entry", level.Data)
+	apply(t, f, level)
+	mark, _ := f.Checkpoint()
+	checkpoint := b.add(AppendCheckpoint(nil, mark), nil)
+	stored := golden(t, "v2", "8-checkpoint.entry", checkpoint.Data)
+	if !bytes.Equal(stored, checkpoint.Data) {
+		t.Errorf("the checkpoint is written differently now:\n%x\nlevel 2 is\n%x", checkpoint.Data, stored)
+	}
+	checkpoint.Data = stored
+	apply(t, f, checkpoint)
+	apply(t, f, b.tick(0))
+	want := golden(t, "v2", "snapshot", snapshotOf(t, f))
+	if got := snapshotOf(t, f); !bytes.Equal(got, want) {
+		t.Errorf("the snapshot is written differently now, from octet %d on", firstDifference(got, want))
+	}
+	g := restore(t, want)
+	if c, _ := g.Checkpoint(); c.Index != 8 || g.Level() != 2 || g.chain != f.chain || g.chain == c.Hash {
+		t.Errorf("checkpoint %v, level %d, rolling hash %x after a restore, %x before", c, g.Level(), g.chain, f.chain)
 	}
 }

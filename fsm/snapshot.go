@@ -15,13 +15,17 @@ type snapshot struct {
 	header   header
 	settings []byte
 	sources  []byte
+	chain    []byte // empty at a level without
 	view     *store.View
 }
 
 // Snapshot takes the state as it is: a view of the store, and copies of the settings and sessions, which are small.
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	s := &snapshot{view: f.store.Load().Snapshot(), sources: f.sources.append(nil)}
-	s.header = header{index: s.view.Index(), term: f.term, clock: f.Clock()}
+	s.header = header{level: f.Level(), index: s.view.Index(), term: f.term, clock: f.Clock()}
+	if s.header.level >= hashedLevel {
+		s.chain = appendChain(nil, f.chain, f.mark)
+	}
 	if f.settings.ClusterID != "" {
 		s.settings = f.settings.append(nil)
 		s.header.cluster = [16]byte(s.settings)
@@ -62,6 +66,14 @@ func (s *snapshot) write(w io.Writer) error {
 			return err
 		}
 	}
+	if len(s.chain) > 0 {
+		if err := b.section(sectionChain); err != nil {
+			return err
+		}
+		if _, err := b.Write(s.chain); err != nil {
+			return err
+		}
+	}
 	return b.close()
 }
 
@@ -76,9 +88,11 @@ func (f *FSM) Restore(from io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	f.term = r.header.term
+	f.term, f.chain = r.header.term, r.chain
+	f.level.Store(r.header.level)
+	f.news.Store(enoughNews) // it is not known what was applied since the checkpoint
 	f.mu.Lock()
-	f.settings, f.sources = r.settings, r.sources
+	f.settings, f.sources, f.mark, f.covered = r.settings, r.sources, r.mark, 0
 	f.mu.Unlock()
 	f.clock.Store(int64(r.header.clock))
 	f.maintained.Store(0)
@@ -93,6 +107,8 @@ type restored struct {
 	settings Settings
 	sources  sources
 	store    *store.Store
+	chain    uint64
+	mark     Checkpoint
 }
 
 // maxSmallSection is how large a section may be that is read in one piece.
@@ -128,6 +144,15 @@ func readSnapshot(from io.Reader) (restored, error) {
 	}
 	if r.store, err = store.Restore(b); err != nil {
 		return restored{}, fmt.Errorf("bindings: %w", err)
+	}
+	if h.level >= hashedLevel {
+		chain, err := b.small(sectionChain)
+		if err != nil {
+			return restored{}, err
+		}
+		if r.chain, r.mark, err = parseChain(chain); err != nil {
+			return restored{}, fmt.Errorf("rolling hash: %w", err)
+		}
 	}
 	return r, b.close()
 }

@@ -163,8 +163,13 @@ func TestSnapshotThatDoesNotFitTogetherIsRefused(t *testing.T) {
 		text     string
 	}{
 		"text":                     {[]byte(strings.Repeat("not a snapshot ", 10)), "snapshot: header: corrupt: magic"},
-		"newer version":            {joined(with(head, 9, 2), blocks...), "snapshot: header: format version not known here: version 2, this node reads version 1"},
-		"reserved octet":           {joined(with(head, 10, 1), blocks...), "snapshot: header: corrupt: checksum"},
+		"newer version":            {joined(with(head, 9, 3), blocks...), "snapshot: header: format version not known here: version 3, this node reads versions up to 2: run the newer version"},
+		"newer level":              {joined(with(with(head, 9, 2), 11, 3), blocks...), "snapshot: header: format version not known here: written at level 3, this node reads levels up to 2: run the newer version"},
+		"version 2 at level 1":     {joined(with(head, 9, 2), blocks...), "snapshot: header: corrupt: version and level 00020000"},
+		"version 1 at level 2":     {joined(with(head, 11, 2), blocks...), "snapshot: header: corrupt: version and level 00010002"},
+		"version 0":                {joined(with(head, 9, 0), blocks...), "snapshot: header: corrupt: version and level 00000000"},
+		"no rolling hash":          {joined(with(with(head, 9, 2), 11, 2), blocks...), "snapshot: block 2: corrupt: section 255, want 4"},
+		"header changed":           {append(with(head, 30, 77), bytes.Join(blocks, nil)...), "snapshot: header: corrupt: checksum"},
 		"clock past all time":      {joined(with(head, 44, 1), blocks...), "snapshot: header: corrupt: clock"},
 		"another cluster's header": {joined(with(head, 12, 99), blocks...), "header of cluster 6393b3a4-"},
 		"a block is missing":       {joined(head, settings, sessions, end), "snapshot: block 2: corrupt: numbered 3"},
