@@ -35,6 +35,7 @@ type queryFlags struct {
 	requestorID string
 	options     []uint
 	timeout     time.Duration
+	patience    time.Duration
 	rounds      int
 	receive     int
 }
@@ -45,8 +46,10 @@ func queryCommand() *cobra.Command {
 		Use:   "query address|client-id|relay-id|link-address|remote-id VALUE",
 		Short: "Ask for leases, as a relay does (RFC 5460)",
 		Long: "Ask for leases by bulk leasequery over TCP. The servers are tried in turn: a connection that fails, ends before\n" +
-			"LEASEQUERY-DONE or says QueryTerminated is asked again at the next one, from the start. The answer is printed when it is\n" +
-			"complete.\n\n" +
+			"LEASEQUERY-DONE or says QueryTerminated is asked again at the next one, from the start. A server that says nothing for\n" +
+			"--patience has the next one asked beside it, and the first complete answer counts. A name stands for all of its addresses.\n" +
+			"After the last server come a pause and another round. The answer is printed when it is complete; what went wrong before\n" +
+			"is told on standard error.\n\n" +
 			"Exit status: 0 something found, 3 nothing found, 4 every server answered with an error status, 1 anything else.",
 		Example: "  leasehold query address 2001:db8:1000::1 --server [2001:db8::1]:547\n" +
 			"  leasehold query relay-id 000200007ed9626e672d612d3031 --relay-data --json --server [::1]:547,[::1]:1547\n" +
@@ -64,6 +67,7 @@ func queryCommand() *cobra.Command {
 	fl.StringVar(&f.requestorID, "requestor-id", "", "the DUID to ask as, in hex (default: made up for this query)")
 	fl.UintSliceVar(&f.options, "option", nil, "codes of client options to ask for, such as 39 for the host name")
 	fl.DurationVar(&f.timeout, "data-timeout", requestor.DefaultDataTimeout, "BULK_LQ_DATA_TIMEOUT: how long a server may be silent")
+	fl.DurationVar(&f.patience, "patience", requestor.DefaultPatience, "how long a server may be silent before the next one is asked as well")
 	fl.IntVar(&f.rounds, "rounds", requestor.DefaultRounds, "how many times to go through the servers")
 	fl.IntVar(&f.receive, "receive-buffer", 0, "octets of socket receive buffer; 0 leaves it to the system")
 	return c
@@ -78,7 +82,8 @@ func (f *queryFlags) run(cmd *cobra.Command, kind, value string) error {
 	if err != nil {
 		return err
 	}
-	cfg := requestor.Config{ClientID: id, DataTimeout: f.timeout, Rounds: f.rounds, Stream: f.stream, ReceiveBuffer: f.receive}
+	cfg := requestor.Config{ClientID: id, DataTimeout: f.timeout, Patience: f.patience, Rounds: f.rounds, Stream: f.stream, ReceiveBuffer: f.receive}
+	cfg.Report = func(a requestor.Attempt) { fmt.Fprintf(cmd.ErrOrStderr(), "leasehold: %s: %v\n", a.Server, a.Err) }
 	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
 	p := clientPrinter{w: out, json: f.json}
 	err = requestor.QueryAny(cmd.Context(), f.servers, cfg, q, p.print)
@@ -87,8 +92,12 @@ func (f *queryFlags) run(cmd *cobra.Command, kind, value string) error {
 	}
 	var attempts *requestor.AttemptsError
 	switch {
-	case errors.As(err, &attempts) && attempts.Refused():
-		return exitStatus{exitRefused, err.Error()}
+	case errors.As(err, &attempts) && attempts.Refused(): // each was reported when it failed
+		return exitStatus{exitRefused, "every server answered with an error status"}
+	case attempts != nil:
+		return exitStatus{1, fmt.Sprintf("no complete answer after %d attempts", len(attempts.Attempts))}
+	case err != nil && f.stream && p.clients > 0:
+		return fmt.Errorf("incomplete after %d clients: %w", p.clients, err)
 	case err != nil:
 		return err
 	case f.stream:

@@ -3,17 +3,21 @@ package requestor
 import (
 	"context"
 	"net"
+	"net/netip"
 	"time"
 )
 
 // Defaults of Config.
 const (
-	DefaultDialTimeout = 10 * time.Second
+	// DefaultDialTimeout leaves time for the connection requests that are sent at 0, 1 and 3 s, when a virtual address may have
+	// moved to another node in between.
+	DefaultDialTimeout = 4 * time.Second
 	DefaultDataTimeout = 300 * time.Second // BULK_LQ_DATA_TIMEOUT (RFC 5460 5.6)
-	DefaultUserTimeout = 30 * time.Second
-	DefaultRounds      = 3
-	DefaultMinBackoff  = time.Second
-	DefaultMaxBackoff  = 30 * time.Second
+	DefaultUserTimeout = 5 * time.Second
+	DefaultPatience    = 3 * time.Second
+	DefaultRounds      = 4
+	DefaultMinBackoff  = time.Second      // LQ_TIMEOUT (RFC 5007 4.1.4)
+	DefaultMaxBackoff  = 10 * time.Second // LQ_MAX_RT (RFC 5007 4.1.4)
 	DefaultSpoolMemory = 8 << 20
 )
 
@@ -21,19 +25,23 @@ const (
 type Config struct {
 	// ClientID is the requestor's own DUID, sent in every query (RFC 5007 4.1.1: MUST); 1 to 130 octets. None is made up.
 	ClientID []byte
-	// DialTimeout bounds the making of one connection.
+	// DialTimeout bounds the making of one connection, and the looking up of one name.
 	DialTimeout time.Duration
 	// DataTimeout is BULK_LQ_DATA_TIMEOUT of RFC 5460 5.6: how long a server may take nothing or send nothing.
 	DataTimeout time.Duration
-	// UserTimeout is TCP_USER_TIMEOUT: how long what was sent may stay unacknowledged. Keepalive probes notice within about
-	// the same time that a server is gone while it owes an answer.
+	// UserTimeout is TCP_USER_TIMEOUT: how long a server's host may acknowledge nothing, neither octets of the query nor the
+	// keepalive probes that are sent every second while nothing comes. A host that is gone is noticed within it, whether it owes
+	// the first octet or the rest of an answer. One whose kernel lives while the server hangs is not: see Patience.
 	UserTimeout time.Duration
+	// Patience is how long QueryAny lets a server say nothing before it asks the next one as well. The silent one is not given
+	// up: it has DataTimeout, and the first complete answer counts.
+	Patience time.Duration
 	// ReceiveBuffer is SO_RCVBUF in octets; 0 leaves it to the system.
 	ReceiveBuffer int
 	// Rounds is how many times QueryAny goes through its servers.
 	Rounds int
-	// MinBackoff is how long QueryAny waits before its second round, more or less; each further wait is twice as long, up to
-	// MaxBackoff (RFC 5460 5.5: wait at least a short interval).
+	// MinBackoff is how long QueryAny waits before its second round; each further wait is twice as long, up to MaxBackoff, and
+	// all are a tenth more or less (RFC 8415 15). RFC 5460 5.5 wants at least a short interval.
 	MinBackoff, MaxBackoff time.Duration
 	// SpoolMemory is how many octets of an answer QueryAny keeps in memory; the rest goes to a temporary file.
 	SpoolMemory int
@@ -42,8 +50,13 @@ type Config struct {
 	// Stream makes QueryAny hand over clients as they come. An answer that breaks off after its first client is then an
 	// error: another server would begin again from the start.
 	Stream bool
-	// Dial makes connections in place of the network, if it is not nil.
+	// Report is told of every attempt that fails, and of every server that another is asked beside because it is silent, as it
+	// happens (Err then wraps ErrSilent). It is called from within QueryAny. Nil tells nobody.
+	Report func(Attempt)
+	// Dial makes connections in place of the network, if it is not nil. Names are then not looked up.
 	Dial func(ctx context.Context, server string) (net.Conn, error)
+	// Lookup finds the addresses of a host by its name, in place of the system, if it is not nil.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 // withDefaults is c with defaults where a field is zero or negative.
@@ -51,10 +64,19 @@ func (c Config) withDefaults() Config {
 	c.DialTimeout = orDefault(c.DialTimeout, DefaultDialTimeout)
 	c.DataTimeout = orDefault(c.DataTimeout, DefaultDataTimeout)
 	c.UserTimeout = orDefault(c.UserTimeout, DefaultUserTimeout)
+	c.Patience = orDefault(c.Patience, DefaultPatience)
 	c.Rounds = orDefault(c.Rounds, DefaultRounds)
 	c.MinBackoff = orDefault(c.MinBackoff, DefaultMinBackoff)
 	c.MaxBackoff = max(c.MinBackoff, orDefault(c.MaxBackoff, DefaultMaxBackoff))
 	c.SpoolMemory = orDefault(c.SpoolMemory, DefaultSpoolMemory)
+	if c.Report == nil {
+		c.Report = func(Attempt) {}
+	}
+	if c.Lookup == nil {
+		c.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
 	return c
 }
 

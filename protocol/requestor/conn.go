@@ -21,6 +21,7 @@ const readBuffer = 128 << 10
 type Conn struct {
 	server string
 	config Config
+	heard  func() // told whenever octets came
 	socket net.Conn
 	frames *dhcpv6.Reader
 	next   uint32 // transaction-id of the next query
@@ -31,12 +32,16 @@ type Conn struct {
 
 // Dial connects to a server ("host:port"; bulk leasequery has port 547).
 func Dial(ctx context.Context, server string, config Config) (*Conn, error) {
-	config = config.withDefaults()
+	return connect(ctx, server, config.withDefaults(), func() {})
+}
+
+// connect connects; heard is told whenever octets came.
+func connect(ctx context.Context, server string, config Config, heard func()) (*Conn, error) {
 	socket, err := dial(ctx, server, config)
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{server: server, config: config, socket: socket}
+	c := &Conn{server: server, config: config, heard: heard, socket: socket}
 	c.frames = dhcpv6.NewReader(timedReader{c}, make([]byte, readBuffer))
 	var seed [4]byte
 	rand.Read(seed[:]) // never fails
@@ -61,7 +66,11 @@ func (r timedReader) Read(p []byte) (int, error) {
 	if err := c.socket.SetReadDeadline(time.Now().Add(c.config.DataTimeout)); err != nil {
 		return 0, err
 	}
-	return c.socket.Read(p)
+	n, err := c.socket.Read(p)
+	if n > 0 {
+		c.heard()
+	}
+	return n, err
 }
 
 // Query asks q and calls each with every client of the answer as it comes; the Client is each's until it returns. It returns

@@ -13,7 +13,7 @@ import (
 )
 
 func TestQuerySeveralOnOneConnection(t *testing.T) {
-	s := newServers(t, map[string][]act{"a": {once(whole(0, 3), whole(0, 0), status(dhcpv6.StatusNotConfigured), whole(0, 1))}})
+	s := newScripted(t, map[string][]act{"a": {once(whole(0, 3), whole(0, 0), status(dhcpv6.StatusNotConfigured), whole(0, 1))}})
 	c, err := Dial(t.Context(), "a", s.config())
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestAnswersThatAreWrong(t *testing.T) {
 		"another query's transaction-id": func(id dhcpv6.TransactionID) []dhcpv6.Message { id[0]++; return whole(0, 1)(id) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newServers(t, map[string][]act{"a": {{replies: []func(dhcpv6.TransactionID) []dhcpv6.Message{reply}, silent: true}}})
+			s := newScripted(t, map[string][]act{"a": {{replies: []func(dhcpv6.TransactionID) []dhcpv6.Message{reply}, silent: true}}})
 			c, err := Dial(t.Context(), "a", s.config())
 			if err != nil {
 				t.Fatal(err)
@@ -91,7 +91,7 @@ func TestAnswersThatAreWrong(t *testing.T) {
 
 // RFC 5460 6.3: a LEASEQUERY-DATA without client data is discarded; the answer goes on.
 func TestDataWithoutClientIsDiscarded(t *testing.T) {
-	s := newServers(t, map[string][]act{"a": {once(func(id dhcpv6.TransactionID) []dhcpv6.Message {
+	s := newScripted(t, map[string][]act{"a": {once(func(id dhcpv6.TransactionID) []dhcpv6.Message {
 		all := part(0, 1)(id)
 		all = append(all, message(dhcpv6.MessageLeasequeryData, id, must(dhcpv6.BaseTime(5))))
 		return append(all, message(dhcpv6.MessageLeasequeryData, id, must(dhcpv6.ClientData{Options: client(1)})),
@@ -114,7 +114,7 @@ func TestDataWithoutClientIsDiscarded(t *testing.T) {
 }
 
 func TestAnswerThatBreaksOff(t *testing.T) {
-	s := newServers(t, map[string][]act{"a": {once(part(0, 3))}})
+	s := newScripted(t, map[string][]act{"a": {once(part(0, 3))}})
 	c, err := Dial(t.Context(), "a", s.config())
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestAnswerThatBreaksOff(t *testing.T) {
 
 func TestServerThatSaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServers(t, map[string][]act{"a": {{replies: []func(dhcpv6.TransactionID) []dhcpv6.Message{part(0, 3)}, silent: true}}})
+		s := newScripted(t, map[string][]act{"a": {{replies: []func(dhcpv6.TransactionID) []dhcpv6.Message{part(0, 3)}, silent: true}}})
 		c, err := Dial(t.Context(), "a", s.config())
 		if err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestServerThatSaysNothing(t *testing.T) {
 
 func TestContextEndsAQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServers(t, map[string][]act{"a": {{replies: []func(dhcpv6.TransactionID) []dhcpv6.Message{part(0, 3)}, silent: true}}})
+		s := newScripted(t, map[string][]act{"a": {{replies: []func(dhcpv6.TransactionID) []dhcpv6.Message{part(0, 3)}, silent: true}}})
 		c, err := Dial(t.Context(), "a", s.config())
 		if err != nil {
 			t.Fatal(err)
@@ -169,7 +169,7 @@ func TestContextEndsAQuery(t *testing.T) {
 }
 
 func TestSinkErrorEndsAQuery(t *testing.T) {
-	s := newServers(t, map[string][]act{"a": {once(whole(0, 3))}})
+	s := newScripted(t, map[string][]act{"a": {once(whole(0, 3))}})
 	c, err := Dial(t.Context(), "a", s.config())
 	if err != nil {
 		t.Fatal(err)

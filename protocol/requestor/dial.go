@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// Keepalive of a requestor's connections: it only receives, so without probes it would never learn that its server is gone.
+// Keepalive of a requestor's connections: it only receives, so without probes it would never learn that its server is gone. A
+// probe a second finds out at once that an address has moved: its new owner resets the connection. That nobody answers any more
+// is decided by TCP_USER_TIMEOUT, and where there is none, by the number of probes.
 const (
-	keepAliveIdle     = 10 * time.Second
-	keepAliveInterval = 5 * time.Second
+	keepAliveIdle     = time.Second
+	keepAliveInterval = time.Second
 	keepAliveCount    = 4
 )
 

@@ -16,7 +16,9 @@ var (
 	ErrProtocol = errors.New("malformed answer")
 	// ErrStalled says that the server sent nothing for Config.DataTimeout (BULK_LQ_DATA_TIMEOUT, RFC 5460 6.3).
 	ErrStalled = errors.New("server sends nothing")
-	// ErrQuery says that a Query lacks what its type needs.
+	// ErrSilent says that the server has said nothing for Config.Patience: another was asked as well.
+	ErrSilent = errors.New("server is silent")
+	// ErrQuery says that a Query lacks what its type needs, or that there is no server to ask it.
 	ErrQuery = errors.New("query cannot be sent")
 	// ErrBroken says that an earlier query left the connection unusable.
 	ErrBroken = errors.New("connection is broken")
@@ -44,21 +46,40 @@ func (e *StatusError) Error() string {
 
 // Attempt is one try at one server.
 type Attempt struct {
-	Server string // as given to QueryAny
+	Server string // as given to QueryAny; with the address, when a name was given
 	Err    error
 }
 
 // AttemptsError says that no server gave a complete answer. It unwraps to the error of each attempt.
 type AttemptsError struct {
-	Attempts []Attempt // in the order they were made
+	Attempts []Attempt // in the order in which they failed
 }
 
-// Error names every attempt.
+// last is the last attempt at each server, in the order in which they first failed, and how many there were.
+func (e *AttemptsError) last() (last []Attempt, count map[string]int) {
+	count = map[string]int{}
+	place := map[string]int{}
+	for _, a := range e.Attempts {
+		if count[a.Server]++; count[a.Server] == 1 {
+			place[a.Server] = len(last)
+			last = append(last, a)
+			continue
+		}
+		last[place[a.Server]] = a
+	}
+	return last, count
+}
+
+// Error names every server, with its last error.
 func (e *AttemptsError) Error() string {
 	var b strings.Builder
 	b.WriteString("no complete answer")
-	for _, a := range e.Attempts {
+	last, count := e.last()
+	for _, a := range last {
 		fmt.Fprintf(&b, "; %s: %v", a.Server, a.Err)
+		if n := count[a.Server]; n > 1 {
+			fmt.Fprintf(&b, " (last of %d attempts)", n)
+		}
 	}
 	return b.String()
 }
@@ -72,13 +93,14 @@ func (e *AttemptsError) Unwrap() []error {
 	return errs
 }
 
-// Refused tells whether every attempt ended with an error status, so that the servers were there and did not want to or could
-// not answer.
+// Refused tells whether every server ended its last attempt with an error status, so that all were there and did not want to or
+// could not answer.
 func (e *AttemptsError) Refused() bool {
-	for _, a := range e.Attempts {
+	last, _ := e.last()
+	for _, a := range last {
 		if _, ok := errors.AsType[*StatusError](a.Err); !ok {
 			return false
 		}
 	}
-	return len(e.Attempts) > 0
+	return len(last) > 0
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 )
@@ -21,8 +22,10 @@ var (
 // messages that the entry makes, then closes, or stays silent.
 type act struct {
 	replies []func(id dhcpv6.TransactionID) []dhcpv6.Message
-	silent  bool // does not close at the end
-	refused bool // no connection at all
+	after   time.Duration // how long it thinks before each answer
+	stops   int           // messages after which it thinks once more for so long; 0: none
+	silent  bool          // does not close at the end
+	refused bool          // no connection at all
 }
 
 // servers are scripted servers by name: each connection to one plays its next act.
@@ -35,7 +38,7 @@ type servers struct {
 	wg   sync.WaitGroup
 }
 
-func newServers(t *testing.T, acts map[string][]act) *servers {
+func newScripted(t *testing.T, acts map[string][]act) *servers {
 	s := &servers{t: t, acts: acts}
 	t.Cleanup(s.wg.Wait)
 	return s
@@ -79,7 +82,11 @@ func (s *servers) play(a act, c net.Conn) {
 		s.mu.Lock()
 		s.asks = append(s.asks, dhcpv6.Message{Type: m.Type, Options: append(dhcpv6.Options(nil), m.Options...)})
 		s.mu.Unlock()
-		for _, r := range reply(m.TransactionID) {
+		time.Sleep(a.after) // of the bubble's time
+		for n, r := range reply(m.TransactionID) {
+			if n > 0 && n == a.stops {
+				time.Sleep(a.after)
+			}
 			b, err := dhcpv6.AppendFrame(nil, r)
 			if err != nil {
 				s.t.Errorf("reply: %v", err)
@@ -94,7 +101,8 @@ func (s *servers) play(a act, c net.Conn) {
 		}
 	}
 	if a.silent {
-		_, _ = frames.Next() // until the requestor closes
+		for _, err := frames.Next(); err == nil; _, err = frames.Next() { // until the requestor closes
+		}
 	}
 	_ = c.Close() // a pipe's close does not fail
 }

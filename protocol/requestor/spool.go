@@ -75,13 +75,6 @@ func (s *spool) reader() (io.Reader, error) {
 	return io.MultiReader(bytes.NewReader(s.memory), s.file), nil
 }
 
-// reset forgets everything, for another attempt.
-func (s *spool) reset() error {
-	err := s.close()
-	s.memory = s.memory[:0]
-	return err
-}
-
 // close gives the file back.
 func (s *spool) close() error {
 	if s.file == nil {

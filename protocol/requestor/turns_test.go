@@ -24,7 +24,7 @@ func TestQueryAnyAsksUntilAnAnswerIsComplete(t *testing.T) {
 		"NotAllowed":                   once(status(dhcpv6.StatusNotAllowed)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newServers(t, map[string][]act{"a": {first}, "b": {once(whole(0, 5))}})
+			s := newScripted(t, map[string][]act{"a": {first}, "b": {once(whole(0, 5))}})
 			var got []int
 			if err := QueryAny(t.Context(), []string{"a", "b"}, s.config(), everything, collect(&got)); err != nil {
 				t.Fatal(err)
@@ -42,7 +42,7 @@ func TestQueryAnyAsksUntilAnAnswerIsComplete(t *testing.T) {
 func TestQueryAnyRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		busy := once(status(dhcpv6.StatusQueryTerminated))
-		s := newServers(t, map[string][]act{
+		s := newScripted(t, map[string][]act{
 			"a": {busy, busy, once(whole(0, 2))}, "b": {once(status(dhcpv6.StatusNotConfigured))}, "c": {{refused: true}, once(part(0, 1))},
 		})
 		start := time.Now()
@@ -64,7 +64,7 @@ func TestQueryAnyRounds(t *testing.T) {
 }
 
 func TestQueryAnyRefusedByAll(t *testing.T) {
-	s := newServers(t, map[string][]act{
+	s := newScripted(t, map[string][]act{
 		"a": {once(status(dhcpv6.StatusNotConfigured))}, "b": {once(status(dhcpv6.StatusNotAllowed))},
 	})
 	err := QueryAny(t.Context(), []string{"a", "b"}, s.config(), everything, nil)
@@ -80,7 +80,7 @@ func TestQueryAnyRefusedByAll(t *testing.T) {
 
 func TestQueryAnyWithoutAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServers(t, map[string][]act{"a": {{refused: true}, once(status(dhcpv6.StatusQueryTerminated)), once(part(0, 1))}})
+		s := newScripted(t, map[string][]act{"a": {{refused: true}, once(status(dhcpv6.StatusQueryTerminated)), once(part(0, 1))}})
 		err := QueryAny(t.Context(), []string{"a"}, s.config(), everything, func(*Client) error {
 			t.Error("a client of an incomplete answer")
 			return nil
@@ -94,7 +94,7 @@ func TestQueryAnyWithoutAnswer(t *testing.T) {
 
 func TestQueryAnyContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServers(t, nil)
+		s := newScripted(t, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		if err := QueryAny(ctx, []string{"a"}, s.config(), everything, nil); !errors.Is(err, context.DeadlineExceeded) {
@@ -105,7 +105,7 @@ func TestQueryAnyContext(t *testing.T) {
 
 func TestQueryAnyStream(t *testing.T) {
 	t.Run("goes on before the first client", func(t *testing.T) {
-		s := newServers(t, map[string][]act{"a": {once()}, "b": {once(whole(0, 3))}})
+		s := newScripted(t, map[string][]act{"a": {once()}, "b": {once(whole(0, 3))}})
 		config := s.config()
 		config.Stream = true
 		var got []int
@@ -117,7 +117,7 @@ func TestQueryAnyStream(t *testing.T) {
 		}
 	})
 	t.Run("ends behind it", func(t *testing.T) {
-		s := newServers(t, map[string][]act{"a": {once(part(0, 2))}, "b": {once(whole(0, 3))}})
+		s := newScripted(t, map[string][]act{"a": {once(part(0, 2))}, "b": {once(whole(0, 3))}})
 		config := s.config()
 		config.Stream = true
 		var got []int
@@ -133,7 +133,7 @@ func TestQueryAnyStream(t *testing.T) {
 // An answer larger than the memory it may take goes through a file, which leaves nothing behind; so does a broken one before it.
 func TestSpoolGoesToAFile(t *testing.T) {
 	dir := t.TempDir()
-	s := newServers(t, map[string][]act{"a": {once(part(0, 300)), once(whole(0, 1000))}})
+	s := newScripted(t, map[string][]act{"a": {once(part(0, 300)), once(whole(0, 1000))}})
 	config := s.config()
 	config.SpoolMemory, config.SpoolDir = 2000, dir
 	var got []int
@@ -150,7 +150,7 @@ func TestSpoolGoesToAFile(t *testing.T) {
 }
 
 func TestSpoolThatCannotBeMade(t *testing.T) {
-	s := newServers(t, map[string][]act{"a": {once(whole(0, 100))}, "b": {once(whole(0, 100))}})
+	s := newScripted(t, map[string][]act{"a": {once(whole(0, 100))}, "b": {once(whole(0, 100))}})
 	config := s.config()
 	config.SpoolMemory, config.SpoolDir = 1, t.TempDir()+"/missing"
 	if err := QueryAny(t.Context(), []string{"a", "b"}, config, everything, nil); !errors.Is(err, os.ErrNotExist) {
@@ -162,7 +162,7 @@ func TestSpoolThatCannotBeMade(t *testing.T) {
 }
 
 func TestSinkErrorEndsQueryAny(t *testing.T) {
-	s := newServers(t, map[string][]act{"a": {once(whole(0, 3))}})
+	s := newScripted(t, map[string][]act{"a": {once(whole(0, 3))}})
 	full := errors.New("disk full")
 	if err := QueryAny(t.Context(), []string{"a", "b"}, s.config(), everything, func(*Client) error { return full }); !errors.Is(err, full) {
 		t.Errorf("got %v, want the sink's error", err)
