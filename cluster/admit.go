@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +21,8 @@ import (
 const maxLag = 256
 
 // Join admits a node as a non-voter, or corrects the address of one that is a member. If it asked for a vote it gets it when it
-// has caught up. A node that comes from the address of another member has taken its place - a wiped disk - and that member is
-// removed first. Errors: ErrNotLeader, ErrInvalid, ErrWrongCluster, ErrRemoved, ErrUnknown.
+// has caught up; a voter that asked for none loses it. A node that comes from the address of another member has taken its place - a wiped disk - and that member is
+// removed first. Errors: ErrNotLeader, ErrInvalid, ErrWrongCluster, ErrRemoved, ErrLastVoter, ErrQuorum, ErrUnknown.
 func (n *Node) Join(ctx context.Context, r JoinRequest) (clusterID string, err error) {
 	if err := r.check(); err != nil {
 		return "", fmt.Errorf("join: %w", err)
@@ -44,6 +46,11 @@ func (n *Node) Join(ctx context.Context, r JoinRequest) (clusterID string, err e
 	n.learn(r)
 	if !member || known.Address != r.place().address() {
 		if err := n.place(ctx, r, servers, known, member); err != nil {
+			return "", fmt.Errorf("join: %w", err)
+		}
+	}
+	if member && known.Suffrage == raft.Voter && !r.Voter {
+		if err := n.demote(ctx, r.ID, servers); err != nil {
 			return "", fmt.Errorf("join: %w", err)
 		}
 	}
@@ -161,6 +168,53 @@ func (n *Node) promote(ctx context.Context, m Member) {
 		return
 	}
 	n.log.Info("member has a vote", "id", m.ID, "name", m.Name)
+}
+
+// demote takes a member's vote. A leader first hands over: whoever leads then is asked again.
+func (n *Node) demote(ctx context.Context, id string, servers []raft.Server) error {
+	if err := n.canDoWithout(ctx, id, servers); err != nil {
+		return fmt.Errorf("take the vote of %s: %w", id, err)
+	}
+	if id == n.ID() {
+		to, err := n.transfer(ctx, "")
+		if err != nil {
+			return fmt.Errorf("hand over leadership before giving up the vote: %w", err)
+		}
+		return fmt.Errorf("%w: handed over to %s before giving up the vote", ErrNotLeader, to.Name)
+	}
+	if err := await(ctx, n.raft.Load().DemoteVoter(raft.ServerID(id), 0, n.cfg.RaftStallTimeout)); err != nil {
+		return changeError("take the vote of "+id, err)
+	}
+	n.log.Info("member has no vote any more, as it asked", "id", id)
+	return nil
+}
+
+// canDoWithout refuses to take a voter away where that would stop the cluster for good: the voters that are left must have a
+// majority that answers. Raft itself would first believe in the smaller membership and then wait for it forever.
+func (n *Node) canDoWithout(ctx context.Context, id string, servers []raft.Server) error {
+	if s, ok := find(servers, id); !ok || s.Suffrage != raft.Voter {
+		return nil
+	}
+	silent := map[string]string{}
+	var left []Member
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter && string(s.ID) != id {
+			m := n.member(s, "", nil)
+			left, silent[m.ID] = append(left, m), m.Name
+		}
+	}
+	if len(left) == 0 {
+		return fmt.Errorf("%w: the cluster would end with it: to give the cluster up, stop the node", ErrLastVoter)
+	}
+	for d := range n.describeAll(ctx, left) {
+		delete(silent, d.Member.ID)
+	}
+	if answer := len(left) - len(silent); answer <= len(left)/2 {
+		names := slices.Sorted(maps.Values(silent))
+		return fmt.Errorf("%w: of the %d voters that would be left only %d answer, no majority: bring back or remove %s first", ErrQuorum, len(left), answer,
+			strings.Join(names, ", "))
+	}
+	return nil
 }
 
 // described is what a member said of itself.

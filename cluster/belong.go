@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,11 +18,14 @@ import (
 // belong keeps the node in a cluster: it founds one with others, joins the one that is there, and has the leader correct what
 // the membership says of it. A node that was removed stays out.
 func (n *Node) belong(ctx context.Context) {
+	var watching sync.WaitGroup
+	watching.Go(func() { n.watchSuccessors(ctx) })
+	defer watching.Wait()
 	last := ""
 	for {
 		what, err := n.belongOnce(ctx)
 		if errors.Is(err, ErrRemoved) && !n.removed.Swap(true) {
-			n.log.Error("node was removed from its cluster; it may come back with an empty data directory", "error", err)
+			n.log.Error("node was removed from its cluster; stop it and empty its data directory so that it joins anew", "data_dir", n.cfg.DataDir, "error", err)
 		} else if err != nil && ctx.Err() == nil && err.Error() != last { // the same trouble is told once
 			n.log.Warn(what, "error", err)
 		}
@@ -54,12 +58,12 @@ func (n *Node) belongOnce(ctx context.Context) (what string, err error) {
 		}
 	}
 	me, member := find(servers, n.ID())
-	wantsVote := !n.cfg.NonVoter && me.Suffrage != raft.Voter
+	voteIsRight := n.cfg.NonVoter == (me.Suffrage != raft.Voter)
 	lonely := n.instant()-time.Duration(max(n.freshAt.Load(), 0)) > n.readyStaleness() // perhaps it was removed
 	switch {
 	case !member && n.ClusterID() != "":
 		return "membership", fmt.Errorf("%w: its log lists it no more", ErrRemoved)
-	case member && me.Address == n.ownPlace().address() && !wantsVote && !lonely:
+	case member && me.Address == n.ownPlace().address() && voteIsRight && !lonely:
 		return "", nil
 	}
 	return "membership is not as it should be yet", n.askToJoin(ctx, n.Members())
@@ -109,12 +113,17 @@ func (n *Node) sortedPeers() []membership.Peer {
 	return out
 }
 
-// askToJoin asks members, one after the other, to have the leader put this node where it belongs.
-func (n *Node) askToJoin(ctx context.Context, members []Member) error {
-	r := JoinRequest{
+// joinRequest is what this node wants.
+func (n *Node) joinRequest() JoinRequest {
+	return JoinRequest{
 		ID: n.ID(), Name: n.cfg.Name, RaftAddress: n.cfg.RaftAddress, GRPCAddress: n.cfg.GRPCAddress,
 		Voter: !n.cfg.NonVoter, ClusterID: n.ClusterID(),
 	}
+}
+
+// askToJoin asks members, one after the other, to have the leader put this node where it belongs.
+func (n *Node) askToJoin(ctx context.Context, members []Member) error {
+	r := n.joinRequest()
 	if n.IsLeader() {
 		_, err := n.Join(ctx, r)
 		return err

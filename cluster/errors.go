@@ -31,6 +31,8 @@ var (
 	ErrNoMember = errors.New("no such member")
 	// ErrLastVoter says that the last voter cannot be removed.
 	ErrLastVoter = errors.New("last voter")
+	// ErrQuorum says that a change of membership would leave no majority of voters that answers.
+	ErrQuorum = errors.New("the quorum would be lost")
 	// ErrInvalid says that a request makes no sense.
 	ErrInvalid = errors.New("invalid request")
 )

@@ -55,11 +55,23 @@ func validUUID(s string) bool {
 
 // loadIdentity reads the identity in dir, or makes a new one in a directory that has neither identity nor log.
 func loadIdentity(dir string) (Identity, error) {
-	path := filepath.Join(dir, identityFile)
-	b, err := os.ReadFile(path)
+	if plan, err := readPlan(dir); err != nil {
+		return Identity{}, err
+	} else if plan != nil {
+		return Identity{}, fmt.Errorf("the recovery of %q was broken off: run leasehold recover again, which finishes it", dir)
+	}
+	id, err := readIdentity(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newIdentity(dir)
-	} else if err != nil {
+	}
+	return id, err
+}
+
+// readIdentity reads the identity in dir. An error wraps fs.ErrNotExist only when it has none.
+func readIdentity(dir string) (Identity, error) {
+	path := filepath.Join(dir, identityFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
 		return Identity{}, fmt.Errorf("read node identity: %w", err)
 	}
 	var id Identity
@@ -71,7 +83,7 @@ func loadIdentity(dir string) (Identity, error) {
 	}
 	if id.HasLog || id.ClusterID != "" {
 		log := filepath.Join(dir, logFile)
-		if _, err := os.Stat(log); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(log); errors.Is(err, fs.ErrNotExist) { // not wrapped: the identity is there
 			return Identity{}, fmt.Errorf("%q says that node %s has a Raft log, but %q is gone: a node that forgot its votes must not vote again under its id. "+
 				"Restore the log, or empty %q so that the node joins anew under a new id", path, id.NodeID, log, dir)
 		} else if err != nil {
@@ -127,9 +139,5 @@ func replaceFile(path string, b []byte) (err error) {
 	if err = os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(filepath.Dir(path))
 }

@@ -95,10 +95,14 @@ func (n *Node) Members() []Member {
 	for i, s := range servers {
 		out[i] = n.member(s, leader, peers)
 	}
-	slices.SortFunc(out, func(a, b Member) int {
+	sortMembers(out)
+	return out
+}
+
+func sortMembers(members []Member) {
+	slices.SortFunc(members, func(a, b Member) int {
 		return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID)
 	})
-	return out
 }
 
 func (n *Node) member(s raft.Server, leader raft.ServerID, peers map[string]membership.Peer) Member {
@@ -116,9 +120,11 @@ func (n *Node) member(s raft.Server, leader raft.ServerID, peers map[string]memb
 }
 
 // lookup finds a member by id or name.
-func (n *Node) lookup(idOrName string) (Member, error) {
+func (n *Node) lookup(idOrName string) (Member, error) { return lookup(n.Members(), idOrName) }
+
+func lookup(members []Member, idOrName string) (Member, error) {
 	var named []Member
-	for _, m := range n.Members() {
+	for _, m := range members {
 		switch {
 		case m.ID == idOrName:
 			return m, nil
@@ -193,7 +199,7 @@ func (n *Node) State() string {
 }
 
 // Remove takes a member, by id or name, out of the cluster; this node must be the leader. The node may come back only with
-// an empty data directory. Errors: ErrNotLeader, ErrNoMember, ErrLastVoter, ErrUnknown.
+// an empty data directory. Errors: ErrNotLeader, ErrNoMember, ErrLastVoter, ErrQuorum, ErrUnknown.
 func (n *Node) Remove(ctx context.Context, idOrName string) error {
 	n.admission.Lock()
 	defer n.admission.Unlock()
@@ -216,14 +222,8 @@ func (n *Node) remove(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	voters := 0
-	for _, s := range servers {
-		if s.Suffrage == raft.Voter {
-			voters++
-		}
-	}
-	if s, ok := find(servers, id); ok && s.Suffrage == raft.Voter && voters == 1 {
-		return fmt.Errorf("remove member %s: %w", id, ErrLastVoter)
+	if err := n.canDoWithout(ctx, id, servers); err != nil {
+		return fmt.Errorf("remove member %s: %w", id, err)
 	}
 	if err := await(ctx, n.raft.Load().RemoveServer(raft.ServerID(id), index, n.cfg.RaftStallTimeout)); err != nil {
 		return changeError("remove member "+id, err)

@@ -109,13 +109,8 @@ func (s *Service) Join(ctx context.Context, r *adminv1.JoinRequest) (*adminv1.Jo
 	})
 }
 
-// Leave takes this node itself out of the cluster. A leader first hands over to another voter.
+// Leave takes this node itself out of the cluster.
 func (s *Service) Leave(ctx context.Context, _ *adminv1.LeaveRequest) (*adminv1.LeaveResponse, error) {
-	if s.node.IsLeader() && s.hasOtherVoter() {
-		if _, err := s.node.TransferLeadership(ctx, ""); err != nil {
-			return nil, fmt.Errorf("hand over leadership before leaving: %w", err)
-		}
-	}
 	if _, err := s.Remove(ctx, &adminv1.RemoveRequest{Id: s.node.ID()}); err != nil {
 		return nil, err
 	}
@@ -123,15 +118,32 @@ func (s *Service) Leave(ctx context.Context, _ *adminv1.LeaveRequest) (*adminv1.
 	return &adminv1.LeaveResponse{}, nil
 }
 
+// isSelf tells whether this node is meant: by its id, or by a name that only it has.
+func (s *Service) isSelf(idOrName string) bool {
+	var named []string
+	for _, m := range s.node.Members() {
+		if m.ID == idOrName || m.Name == idOrName {
+			named = append(named, m.ID)
+		}
+	}
+	return len(named) == 1 && named[0] == s.node.ID()
+}
+
 func (s *Service) hasOtherVoter() bool {
 	return slices.ContainsFunc(s.node.Members(), func(m cluster.Member) bool { return m.Voter && m.ID != s.node.ID() })
 }
 
-// Remove takes a member out of the cluster.
+// Remove takes a member out of the cluster. A leader that is to go first hands over to another voter, which then removes it.
 func (s *Service) Remove(ctx context.Context, r *adminv1.RemoveRequest) (*adminv1.RemoveResponse, error) {
 	return atLeader(ctx, s, r.GetForwarded(), func() (*adminv1.RemoveResponse, error) {
 		if r.GetId() == "" {
 			return nil, fmt.Errorf("%w: id is empty", cluster.ErrInvalid)
+		}
+		if s.isSelf(r.GetId()) && s.hasOtherVoter() {
+			if _, err := s.node.TransferLeadership(ctx, ""); err != nil {
+				return nil, fmt.Errorf("hand over leadership before %s is removed: %w", s.node.Name(), err)
+			}
+			return s.Remove(ctx, &adminv1.RemoveRequest{Id: s.node.ID()})
 		}
 		if err := s.node.Remove(ctx, r.GetId()); err != nil {
 			return nil, err

@@ -29,6 +29,7 @@ func mappings() []mapping {
 		{cluster.ErrWrongCluster, codes.FailedPrecondition, "WRONG_CLUSTER"},
 		{cluster.ErrRemoved, codes.FailedPrecondition, "REMOVED"},
 		{cluster.ErrLastVoter, codes.FailedPrecondition, "LAST_VOTER"},
+		{cluster.ErrQuorum, codes.FailedPrecondition, "QUORUM"},
 		{cluster.ErrNoMember, codes.NotFound, "NO_MEMBER"},
 		{cluster.ErrInvalid, codes.InvalidArgument, "INVALID"},
 		{binding.ErrInvalid, codes.InvalidArgument, "INVALID_BINDING"},

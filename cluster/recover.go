@@ -1,0 +1,144 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/leasehold/leasehold/fsm"
+)
+
+// Recovery says how a cluster that has lost its quorum for good goes on: with whom, and without whom. Every survivor is given
+// the same.
+type Recovery struct {
+	DataDir   string   // of this node, which is stopped
+	Survivors []string // members by name or id; where one has moved, NAME=RAFT/GRPC, each host:port
+	Lost      []string // members by name or id that are gone for good: with Survivors, all that this node knows of
+	Peers     Peers    // asks whether the lost really do not answer; nil: nobody is asked
+}
+
+// Recovered is what a recovery did.
+type Recovered struct {
+	OldID, NewID string
+	Backup       string   // the folder that has everything as it was before
+	LastIndex    uint64   // the newest entry; it counts as committed now, as everything before it
+	Members      []Member // the cluster's voters from now on
+}
+
+// Recover makes the survivors of a cluster that lost its quorum a cluster of their own. It is done offline, on each of them, with
+// the same survivors. What this node has counts as committed from then on, whether a quorum ever had it or not; what only the
+// lost members had is gone.
+//
+// Every survivor becomes a new server: its new id follows from its old one and from those of all survivors, so that all of them
+// come to the same ids without speaking, survivors that were told different things never speak, and a member that was
+// thought lost and comes back with its old log can neither reach nor disturb them: Raft connections name whom they are for.
+//
+// A recovery that was broken off is ended by the next call, as it was begun.
+func Recover(ctx context.Context, r Recovery, logger *slog.Logger) (_ Recovered, err error) {
+	id, st, err := openStopped(r.DataDir, logger)
+	if err != nil {
+		return Recovered{}, fmt.Errorf("recover: %w", err)
+	}
+	defer func() { err = errors.Join(err, st.bolt.Close()) }()
+	plan, err := readPlan(r.DataDir)
+	if err != nil {
+		return Recovered{}, fmt.Errorf("recover: %w", err)
+	}
+	if plan == nil {
+		if plan, err = begin(ctx, r, id, st); err != nil {
+			return Recovered{}, fmt.Errorf("recover: %w", err)
+		}
+	}
+	last, err := carryOut(r.DataDir, plan, id, st, logger)
+	if err != nil {
+		return Recovered{}, fmt.Errorf("recover: %w: the state from before is in %q", err, plan.Backup)
+	}
+	return Recovered{OldID: plan.OldID, NewID: plan.NewID, Backup: plan.Backup, LastIndex: last, Members: offlineMembers(plan.servers())}, nil
+}
+
+// begin decides what will be done, keeps a copy of what there is, and notes the plan.
+func begin(ctx context.Context, r Recovery, id Identity, st *stores) (*plan, error) {
+	i, servers, err := inspect(id, st)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPlan(r, i, servers)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.areLost(ctx, i.Members, p); err != nil {
+		return nil, err
+	}
+	p.Backup = filepath.Join(r.DataDir, "before-recovery-"+time.Now().UTC().Format("20060102T150405.000Z"))
+	if err := backup(r.DataDir, p.Backup); err != nil {
+		return nil, errors.Join(fmt.Errorf("keep a copy of what there is: %w: nothing was changed", err), os.RemoveAll(p.Backup))
+	}
+	return p, p.save(r.DataDir)
+}
+
+// areLost refuses to give up a member that answers.
+func (r *Recovery) areLost(ctx context.Context, members []Member, p *plan) error {
+	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
+	defer cancel()
+	for _, m := range members {
+		if r.Peers == nil || m.GRPCAddress == "" || slices.ContainsFunc(p.Voters, func(v planned) bool { return v.OldID == m.ID }) {
+			continue
+		}
+		if d, err := r.Peers.Describe(ctx, m.GRPCAddress, false); err == nil && d.NodeID == m.ID {
+			return fmt.Errorf("%w: %s (%s) is named as lost but answers at %s (%s): bring it back, or stop it and empty its data directory", ErrInvalid,
+				m.Name, m.ID, m.GRPCAddress, d.State)
+		}
+	}
+	return nil
+}
+
+// carryOut does what was planned. It may be repeated. last is the newest entry.
+func carryOut(dir string, p *plan, id Identity, st *stores, logger *slog.Logger) (last uint64, err error) {
+	if err := rewrite(p, st, logger); err != nil {
+		return 0, err
+	}
+	i, _, err := inspect(id, st)
+	if err != nil {
+		return 0, err
+	}
+	id.NodeID, id.HasLog = p.NewID, true
+	if err := id.save(dir); err != nil {
+		return 0, err
+	}
+	if err := os.Remove(filepath.Join(dir, planFile)); err != nil {
+		return 0, fmt.Errorf("end recovery: %w", err)
+	}
+	return i.LastIndex, syncDir(dir)
+}
+
+// errHalted is thrown by the state machine of a recovery at an entry that it cannot apply.
+type errHalted struct{ error }
+
+// rewrite has Raft put everything that there is into a snapshot with the new membership, and empty the log.
+func rewrite(p *plan, st *stores, logger *slog.Logger) (err error) {
+	defer func() {
+		switch x := recover().(type) {
+		case nil:
+		case errHalted: // nothing was written yet: entries are applied first
+			err = fmt.Errorf("the log of this node cannot be applied: %w", x.error)
+		default:
+			panic(x)
+		}
+	}()
+	machine := fsm.New(fsm.Config{Logger: logger, Halt: func(err error) { panic(errHalted{err}) }})
+	conf := raft.DefaultConfig()
+	conf.LocalID, conf.Logger, conf.NoLegacyTelemetry = raft.ServerID(p.NewID), raftLogger(logger), true
+	_, tr := raft.NewInmemTransport("") // only to write addresses; nothing is sent
+	defer func() { err = errors.Join(err, tr.Close()) }()
+	if err := raft.RecoverCluster(conf, machine, st.log, st.stable, st.snapshots, tr, raft.Configuration{Servers: p.servers()}); err != nil {
+		return fmt.Errorf("rewrite raft log and snapshots: %w", err)
+	}
+	return nil
+}

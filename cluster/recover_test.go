@@ -1,0 +1,264 @@
+package cluster_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/cluster/clustertest"
+)
+
+func recoverNode(t testing.TB, m *clustertest.Member, survivors, lost []string) (cluster.Recovered, error) {
+	t.Helper()
+	return cluster.Recover(deadline(t), cluster.Recovery{DataDir: m.Dir, Survivors: survivors, Lost: lost}, slog.New(slog.DiscardHandler))
+}
+
+// TestRecoveredClusterIsNotDisturbedByTheLost: two of five survive and go on. Then the three others, a majority of the cluster
+// that was, all come back with their old logs: each finds out that it was left behind and ends, and the survivors notice nothing.
+func TestRecoveredClusterIsNotDisturbedByTheLost(t *testing.T) {
+	c := clustertest.New(t, clustertest.Options{Voters: 5})
+	putLease(t, c, 1, 0, 100)
+	c.RequireSameState()
+	members := c.Members()
+	survivors, lost := []string{"node-0", "node-1"}, []string{"node-2", "node-3", "node-4"}
+	clusterID := members[0].Node().ClusterID()
+	for _, m := range members {
+		m.Kill()
+	}
+	olds := map[string]bool{}
+	var voters []cluster.Member
+	for _, m := range members[:2] {
+		olds[m.Node().ID()] = true
+		r, err := recoverNode(t, m, survivors, lost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.OldID != m.Node().ID() || r.NewID == r.OldID {
+			t.Errorf("recovered %s as %s, was %s", r.OldID, r.NewID, m.Node().ID())
+		}
+		if voters != nil && !slices.Equal(voters, r.Members) {
+			t.Errorf("survivors come to different memberships: %v and %v", voters, r.Members)
+		}
+		voters = r.Members
+		for _, name := range []string{"identity.json", "raft.db"} {
+			if _, err := os.Stat(filepath.Join(r.Backup, name)); err != nil {
+				t.Errorf("copy of %s: %v", name, err)
+			}
+		}
+	}
+	members[0].Start()
+	members[1].Start()
+	c.WaitReady(members[0])
+	c.WaitReady(members[1])
+	putLease(t, c, 2, 100, 50)
+	c.RequireSameState()
+	if got := bindings(t, members[0]); got != 150 {
+		t.Errorf("%d bindings, want 150", got)
+	}
+	leader := c.Leader()
+	term := leader.Node().Term()
+	for _, m := range members[2:] {
+		m.Start()
+	}
+	for _, m := range members[2:] {
+		c.Until(fmt.Sprintf("node %d, of before the recovery, ends", m.Index), func() bool { return m.Err() != nil })
+		if err := m.Err(); !errors.Is(err, cluster.ErrRemoved) || !strings.Contains(err.Error(), m.Dir) {
+			t.Errorf("node %d ended with %v", m.Index, err)
+		}
+		m.Stop()
+	}
+	putLease(t, c, 3, 150, 10)
+	if leader.Node().Term() != term || !leader.Node().IsLeader() {
+		t.Errorf("term %d of the recovered leader came to be %d", term, leader.Node().Term())
+	}
+	for _, m := range members[2:] {
+		m.Wipe()
+		m.Start()
+		c.WaitReady(m)
+	}
+	c.Until("the cluster has five voters", func() bool {
+		n := 0
+		for _, m := range c.Leader().Node().Members() {
+			if m.Voter && !olds[m.ID] {
+				n++
+			}
+		}
+		return n == 5
+	})
+	c.RequireSameState()
+	if id := members[4].Node().ClusterID(); id != clusterID {
+		t.Errorf("cluster %s came to be %s", clusterID, id)
+	}
+}
+
+// TestSurvivorsOfDifferentLogs: what only one survivor has, an entry that no quorum acknowledged, is in the recovered cluster.
+func TestSurvivorsOfDifferentLogs(t *testing.T) {
+	c := clustertest.New(t, clustertest.Options{Voters: 5})
+	putLease(t, c, 1, 0, 100)
+	c.RequireSameState()
+	leader := c.Leader()
+	other := c.Followers()[0]
+	for _, m := range c.Followers() { // what the leader writes from now on reaches nobody
+		c.Cut(leader.Index, m.Index)
+	}
+	if p, err := leader.Node().Propose(deadline(t), lease(t, 1, 2, 100, 7, 3600)); err == nil {
+		_, err = p.Wait(deadline(t))
+		if !errors.Is(err, cluster.ErrUnknown) {
+			t.Fatalf("a proposal without a quorum came to %v", err)
+		}
+	} else {
+		t.Fatal(err)
+	}
+	var survivors, lost []string
+	for _, m := range c.Members() {
+		m.Kill()
+		if m == leader || m == other {
+			survivors = append(survivors, m.Node().Name())
+		} else {
+			lost = append(lost, m.Node().Name())
+		}
+	}
+	c.Heal()
+	last := map[*clustertest.Member]uint64{}
+	for _, m := range []*clustertest.Member{leader, other} {
+		i, err := cluster.Inspect(m.Dir, slog.New(slog.DiscardHandler))
+		if err != nil || i.NodeID != m.Node().ID() || len(i.Members) != 5 {
+			t.Fatalf("inspect: %+v, %v", i, err)
+		}
+		r, err := recoverNode(t, m, survivors, lost)
+		if err != nil || r.LastIndex != i.LastIndex {
+			t.Fatalf("recover at %d, inspected %d: %v", r.LastIndex, i.LastIndex, err)
+		}
+		last[m] = r.LastIndex
+	}
+	t.Logf("the leader has entries to %d, the other survivor to %d", last[leader], last[other])
+	leader.Start()
+	other.Start()
+	c.WaitReady(leader)
+	c.WaitReady(other)
+	c.RequireSameState()
+	if got := bindings(t, other); got != 107 && got != 100 { // the others may have elected a leader of a later term first
+		t.Errorf("%d bindings, want 107, or 100", got)
+	}
+}
+
+func TestRecoveryRefuses(t *testing.T) {
+	var peers cluster.Peers // of node 1
+	c := clustertest.New(t, clustertest.Options{Deps: func(m *clustertest.Member, d *cluster.Deps) {
+		if m.Index == 1 {
+			peers = d.Peers
+		}
+	}})
+	m := c.Member(0)
+	if _, err := recoverNode(t, m, []string{"node-0"}, []string{"node-1", "node-2"}); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("recover a running node: %v", err)
+	}
+	if _, err := cluster.Inspect(t.TempDir(), slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("inspected an empty directory")
+	}
+	m.Kill()
+	r := cluster.Recovery{DataDir: m.Dir, Survivors: []string{"node-0"}, Lost: []string{"node-1", "node-2"}, Peers: peers}
+	if _, err := cluster.Recover(deadline(t), r, slog.New(slog.DiscardHandler)); !errors.Is(err, cluster.ErrInvalid) || !strings.Contains(err.Error(), "answers at") {
+		t.Errorf("recover without members that answer: %v", err)
+	}
+	for _, tc := range []struct {
+		name            string
+		survivors, lost []string
+		says            string
+	}{
+		{"this node is not among them", []string{"node-1"}, []string{"node-0", "node-2"}, "is not named as a survivor"},
+		{"one is not named", []string{"node-0"}, []string{"node-1"}, "node-2"},
+		{"one is named as both", []string{"node-0", "node-1"}, []string{"node-1", "node-2"}, "both"},
+		{"nobody of that name", []string{"node-0", "node-9"}, []string{"node-1", "node-2"}, "node-9"},
+		{"no address", []string{"node-0=here"}, []string{"node-1", "node-2"}, "want NAME=RAFT/GRPC"},
+		{"an address twice", []string{"node-0=a:1/a:2", "node-1=a:1/a:3"}, []string{"node-2"}, "would both be at"},
+	} {
+		if _, err := recoverNode(t, m, tc.survivors, tc.lost); err == nil || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+	m.Start()
+	c.WaitReady(m) // nothing was changed
+	if got := len(c.Leader().Node().Members()); got != 3 {
+		t.Errorf("%d members", got)
+	}
+}
+
+// TestBrokenOffRecovery: a node whose recovery was broken off does not start, and the next call ends it.
+func TestBrokenOffRecovery(t *testing.T) {
+	c := clustertest.New(t, clustertest.Options{})
+	putLease(t, c, 1, 0, 10)
+	c.RequireSameState()
+	for _, m := range c.Members() {
+		m.Kill()
+	}
+	m := c.Member(0)
+	cluster.BreakOffRecovery(t, cluster.Recovery{DataDir: m.Dir, Survivors: []string{"node-0"}, Lost: []string{"node-1", "node-2"}})
+	if err := m.TryStart(); err == nil || !strings.Contains(err.Error(), "leasehold recover") {
+		t.Fatalf("start: %v", err)
+	}
+	r, err := recoverNode(t, m, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Start()
+	c.WaitReady(m)
+	if m.Node().ID() != r.NewID || bindings(t, m) != 10 {
+		t.Errorf("node %s with %d bindings, want %s with 10", m.Node().ID(), bindings(t, m), r.NewID)
+	}
+}
+
+// TestVoteFollowsConfiguration: a voter that is configured to have no vote gives it up, also when it leads; and takes it again.
+func TestVoteFollowsConfiguration(t *testing.T) {
+	var silent atomic.Bool
+	c := clustertest.New(t, clustertest.Options{Config: func(i int, c *cluster.Config) { c.NonVoter = i == 2 && silent.Load() }})
+	m := c.Member(2)
+	voters := func() (n int) {
+		for _, m := range c.Leader().Node().Members() {
+			if m.Voter {
+				n++
+			}
+		}
+		return n
+	}
+	silent.Store(true)
+	m.Stop()
+	m.Start()
+	c.Until("there are two voters", func() bool { return voters() == 2 })
+	c.WaitReady(m)
+	if s := m.Node().State(); s != "non-voter" {
+		t.Errorf("state %s", s)
+	}
+	silent.Store(false)
+	m.Stop()
+	m.Start()
+	c.Until("there are three voters", func() bool { return voters() == 3 })
+	leader := c.Leader()
+	j := cluster.JoinRequest{ID: leader.Node().ID(), Name: leader.Node().Name(), RaftAddress: leader.RaftAddress(), GRPCAddress: leader.GRPCAddress()}
+	if _, err := leader.Node().Join(deadline(t), j); !errors.Is(err, cluster.ErrNotLeader) {
+		t.Errorf("a leader that is to have no vote: %v, want it to hand over first", err)
+	}
+	c.Until("another leads", func() bool { return c.Leader() != leader })
+	c.RequireSameState()
+}
+
+// TestRemovalThatWouldLoseTheQuorumIsRefused: with one of three dead, the dead one can be removed and no other.
+func TestRemovalThatWouldLoseTheQuorumIsRefused(t *testing.T) {
+	c := clustertest.New(t, clustertest.Options{})
+	dead, alive := c.Followers()[0], c.Followers()[1]
+	dead.Kill()
+	err := atLeader(t, c, func(n *cluster.Node) error { return n.Remove(deadline(t), alive.Node().Name()) })
+	if !errors.Is(err, cluster.ErrQuorum) || !strings.Contains(err.Error(), dead.Node().Name()) {
+		t.Errorf("remove a live one of two: %v", err)
+	}
+	if err := atLeader(t, c, func(n *cluster.Node) error { return n.Remove(deadline(t), dead.Node().Name()) }); err != nil {
+		t.Errorf("remove the dead one: %v", err)
+	}
+}

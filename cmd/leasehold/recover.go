@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/cluster/rpc"
+	"github.com/leasehold/leasehold/cmd/leasehold/config"
+)
+
+func recoverCommand() *cobra.Command {
+	var file string
+	var r cluster.Recovery
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "recover --config FILE --survivor NODE … --lost NODE …",
+		Short: "Go on with the survivors of a cluster that lost its quorum for good",
+		Long: "Make the survivors of a cluster that lost its quorum for good a cluster of their own. It is never needed while a majority\n" +
+			"of the voters can be brought back: bring them back instead.\n\n" +
+			"Stop every survivor. Run this on each of them, with the same survivors, then start them. Name every member, as `leasehold\n" +
+			"recover inspect` lists them, either as a survivor or as lost. Each survivor becomes a voter under a new id; what it has\n" +
+			"counts as committed, whether a quorum ever had it or not, and what only the lost members had is gone: feed everything\n" +
+			"again. The data directory keeps a copy of what was there before.\n\n" +
+			"The lost members must not come back as they were: empty their data directories before they start again.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			cfg, log, err := stoppedNode(cmd, file)
+			if err != nil {
+				return err
+			}
+			if cfg.Cluster.NonVoter {
+				return fmt.Errorf("%s says cluster.non_voter: true, but a survivor has a vote: set it to false first", file)
+			}
+			pool := rpc.NewPool()
+			defer func() { err = errors.Join(err, pool.Close()) }()
+			r.DataDir, r.Peers = cfg.DataDir, rpc.NewPeers(pool)
+			done, err := cluster.Recover(cmd.Context(), r, log)
+			if err != nil {
+				return recoverError(err, cfg.DataDir, log)
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), recoveredJSON(done))
+			}
+			return printRecovered(cmd.OutOrStdout(), done)
+		},
+	}
+	c.PersistentFlags().StringVar(&file, "config", "", "the node's configuration file")
+	c.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().StringArrayVar(&r.Survivors, "survivor", nil, "a member that goes on, by name or id; NAME=RAFT/GRPC if its addresses have changed")
+	c.Flags().StringArrayVar(&r.Lost, "lost", nil, "a member that is gone for good, by name or id")
+	_ = c.MarkPersistentFlagRequired("config") // the flag was defined above
+	c.AddCommand(inspectCommand(&file, &asJSON))
+	return c
+}
+
+func inspectCommand(file *string, asJSON *bool) *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect --config FILE",
+		Short: "Show what a stopped node has on disk",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, log, err := stoppedNode(cmd, *file)
+			if err != nil {
+				return err
+			}
+			i, err := cluster.Inspect(cfg.DataDir, log)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), inspectionJSON(i))
+			}
+			return printInspection(cmd.OutOrStdout(), i)
+		},
+	}
+}
+
+// stoppedNode is the configuration of a node that does not run, and a log for what is done to its files: only trouble is told.
+func stoppedNode(cmd *cobra.Command, file string) (config.Config, *slog.Logger, error) {
+	cfg, _, err := config.Load(file, nil)
+	return cfg, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})), err
+}
+
+// recoverError adds to a refusal whom this node knows.
+func recoverError(err error, dir string, log *slog.Logger) error {
+	if !errors.Is(err, cluster.ErrInvalid) && !errors.Is(err, cluster.ErrNoMember) {
+		return err
+	}
+	i, ierr := cluster.Inspect(dir, log)
+	if ierr != nil {
+		return err
+	}
+	var names []string
+	for _, m := range i.Members {
+		names = append(names, fmt.Sprintf("%s (%s)", m.Name, m.ID))
+	}
+	return fmt.Errorf("%w\nmembers: %s\nNothing was changed.", err, strings.Join(names, ", "))
+}
+
+func printInspection(w io.Writer, i cluster.Inspection) error {
+	fmt.Fprintf(w, "node %s of cluster %s\n", i.NodeID, orElse(i.ClusterID, "none"))
+	fmt.Fprintf(w, "newest entry %d of term %d, newest snapshot %d, newest term heard of %d\n", i.LastIndex, i.LastTerm, i.SnapshotIndex, i.Term)
+	if i.BrokenOff {
+		fmt.Fprintln(w, "a recovery was begun here and not ended: run leasehold recover again")
+	}
+	fmt.Fprintf(w, "membership of entry %d:\n\n", i.MembersIndex)
+	return printMembership(w, i.Members)
+}
+
+func printMembership(w io.Writer, members []cluster.Member) error {
+	rows := make([][]string, 0, len(members))
+	for _, m := range members {
+		rows = append(rows, []string{m.Name, m.ID, yesNo(m.Voter), m.RaftAddress, m.GRPCAddress})
+	}
+	return printTable(w, []string{"NODE", "ID", "VOTER", "RAFT", "GRPC"}, rows)
+}
+
+func printRecovered(w io.Writer, r cluster.Recovered) error {
+	fmt.Fprintf(w, "node %s is now %s; everything up to entry %d counts as committed\n", r.OldID, r.NewID, r.LastIndex)
+	fmt.Fprintf(w, "copy of what was before: %s\n", r.Backup)
+	fmt.Fprintln(w, "do the same on every other survivor, then start them all. The cluster from now on:")
+	fmt.Fprintln(w)
+	return printMembership(w, r.Members)
+}
+
+// inspectionObject is what `recover inspect --json` prints.
+type inspectionObject struct {
+	NodeID        string         `json:"node_id"`
+	ClusterID     string         `json:"cluster_id"`
+	Term          uint64         `json:"term"`
+	LastIndex     uint64         `json:"last_index"`
+	LastTerm      uint64         `json:"last_term"`
+	SnapshotIndex uint64         `json:"snapshot_index"`
+	MembersIndex  uint64         `json:"members_index"`
+	Members       []memberObject `json:"members"`
+	BrokenOff     bool           `json:"broken_off,omitempty"`
+}
+
+func inspectionJSON(i cluster.Inspection) inspectionObject {
+	return inspectionObject{NodeID: i.NodeID, ClusterID: i.ClusterID, Term: i.Term, LastIndex: i.LastIndex, LastTerm: i.LastTerm,
+		SnapshotIndex: i.SnapshotIndex, MembersIndex: i.MembersIndex, Members: offlineObjects(i.Members), BrokenOff: i.BrokenOff}
+}
+
+// recoveredObject is what `recover --json` prints.
+type recoveredObject struct {
+	OldID     string         `json:"old_id"`
+	NewID     string         `json:"new_id"`
+	Backup    string         `json:"backup"`
+	LastIndex uint64         `json:"last_index"`
+	Members   []memberObject `json:"members"`
+}
+
+func recoveredJSON(r cluster.Recovered) recoveredObject {
+	return recoveredObject{OldID: r.OldID, NewID: r.NewID, Backup: r.Backup, LastIndex: r.LastIndex, Members: offlineObjects(r.Members)}
+}
+
+func offlineObjects(members []cluster.Member) []memberObject {
+	out := []memberObject{}
+	for _, m := range members {
+		out = append(out, memberObject{ID: m.ID, Name: m.Name, RaftAddress: m.RaftAddress, GRPCAddress: m.GRPCAddress, Voter: m.Voter, Gossip: "unknown"})
+	}
+	return out
+}
