@@ -40,7 +40,9 @@ type process struct {
 	ingest    *ingest.Service
 	bulk      *bulk.Server
 	health    *health.Server
-	draining  atomic.Bool
+
+	supervisor supervisor
+	drainBegan atomic.Int64 // Unix nanoseconds; 0: no planned stop
 }
 
 // listeners are the sockets of a node.
@@ -88,7 +90,7 @@ func assemble(cfg config.Config, version string, log *slog.Logger) (_ *process, 
 	if err != nil {
 		return nil, err
 	}
-	n := &process{cfg: cfg, log: log, pool: rpc.NewPool()}
+	n := &process{cfg: cfg, log: log, pool: rpc.NewPool(), supervisor: supervisor{log}}
 	if n.listeners, err = listen(cfg); err != nil {
 		return nil, errors.Join(err, n.pool.Close())
 	}
@@ -146,7 +148,8 @@ func (n *process) assembleServices(machine *fsm.FSM, registry *prometheus.Regist
 	engine := leasequery.New(engineConfig(n.cfg, leasequery.NewMetrics(registry), n.log.With("part", "leasequery")), n.node)
 	n.bulk = bulk.New(bulkConfig(n.cfg), engine, policy, n.log.With("part", "bulk"), bulk.NewMetrics(registry))
 	registerNodeMetrics(registry, n.node, machine)
-	n.health = health.New(n.reasons, registry, n.log.With("part", "http"))
+	n.registerDrainMetric(registry)
+	n.health = health.New(n.node.Reasons, registry, n.log.With("part", "http"))
 	if n.cfg.HTTP.Pprof {
 		n.health.ServeProfiles()
 	}

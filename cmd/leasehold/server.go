@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,8 +23,9 @@ func serverCommand(version string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "server --config FILE",
 		Short: "Run a node of a cluster",
-		Long: "Run a node of a cluster. SIGTERM or an interrupt stops it in order: it turns not ready, lets running answers end, hands\n" +
-			"over leadership and closes its log. It stays a member; `leasehold leave` is for good.",
+		Long: "Run a node of a cluster. SIGTERM or an interrupt stops it in order: it turns not ready, hands over leadership, answers\n" +
+			"for drain.delay while virtual addresses move, lets running answers end for drain.timeout and closes its log. A second\n" +
+			"signal ends the delay, a third the running answers. It stays a member; `leasehold leave` is for good.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, warnings, err := config.Load(file, sets)
@@ -95,65 +99,61 @@ func (p *part) stop() error {
 	return nil
 }
 
-// run runs everything that the process is made of. The order of the end is the order in which relays notice least: not ready,
-// wait for virtual addresses to move, end the answers, then leadership and log, then what others ask this node through.
+// parts are the servers of the process.
+type parts struct {
+	http, rpc, node, bulk *part
+}
+
+// run runs everything that the process is made of until ctx ends, and then stops it in order.
 func (n *process) run(ctx context.Context) error {
 	failed := make(chan *part, 4)
-	httpPart := start("http", failed, func(c context.Context) error { return n.health.Run(c, n.listeners.http) })
-	rpcPart := start("grpc", failed, func(c context.Context) error { return n.rpc.Run(c, n.listeners.grpc) })
-	nodePart := start("node", failed, n.node.Run)
-	bulkPart := start("bulk leasequery", failed, func(c context.Context) error { return n.bulk.Run(c, n.listeners.leasequery) })
+	p := parts{
+		http: start("http", failed, func(c context.Context) error { return n.health.Run(c, n.listeners.http) }),
+		rpc:  start("grpc", failed, func(c context.Context) error { return n.rpc.Run(c, n.listeners.grpc) }),
+		node: start("node", failed, n.node.Run),
+		bulk: start("bulk leasequery", failed, func(c context.Context) error { return n.bulk.Run(c, n.listeners.leasequery) }),
+	}
 	watch, endWatch := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() { n.watchReadiness(watch) })
 	watching.Go(func() { boundHeadroom(watch) })
+	n.supervisor.started()
+	hurry := make(chan os.Signal, 2)
+	defer signal.Stop(hurry)
 	select {
 	case <-ctx.Done():
-		n.log.Info("node stops")
-		n.draining.Store(true)
-		n.rpc.SetServing(false)
-		pause(n.cfg.Drain.Delay, failed)
+		signal.Notify(hurry, os.Interrupt, syscall.SIGTERM) // the first one ended ctx
+		n.drain(hurry, failed)
 	case p := <-failed:
 		n.log.Error("node cannot go on", "part", p.name, "err", p.err)
-		n.draining.Store(true)
+		n.node.Drain()
 	}
-	err := bulkPart.stop()
-	n.ingest.Stop()
-	err = errors.Join(err, nodePart.stop(), rpcPart.stop(), httpPart.stop())
+	err := n.stopAll(p, hurry)
 	endWatch()
 	watching.Wait()
+	n.log.Info("node has stopped", "took", n.drained().Round(time.Millisecond))
 	return errors.Join(err, n.pool.Close())
 }
 
-// pause waits for d, or until a part fails.
-func pause(d time.Duration, failed chan *part) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case p := <-failed:
-		failed <- p // whoever stops it tells its error
-	}
-}
-
-// watchReadiness keeps the gRPC health service in step with /readyz.
+// watchReadiness keeps the gRPC health service, and systemd, in step with /readyz.
 func (n *process) watchReadiness(ctx context.Context) {
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
+	var alive <-chan time.Time
+	if every := n.supervisor.watchdog(); every > 0 {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		alive = ticker.C
+	}
 	for {
-		n.rpc.SetServing(len(n.reasons()) == 0)
+		changed := n.node.ReadinessChanged()
+		reasons := n.node.Reasons()
+		n.rpc.SetServing(len(reasons) == 0)
+		n.supervisor.status(reasons)
 		select {
-		case <-tick.C:
+		case <-changed:
+		case <-alive:
+			n.supervisor.alive()
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-// reasons is why relays should not be sent here.
-func (n *process) reasons() []string {
-	if n.draining.Load() {
-		return []string{"draining"}
-	}
-	return n.node.Reasons()
 }

@@ -35,7 +35,8 @@ func bulkConfig(cfg config.Config) bulk.Config {
 	return bulk.Config{
 		MaxConnections: cfg.Bulk.MaxConnections, MaxConnectionsPerRequestor: perRequestor,
 		MaxQueriesPerConnection: cfg.Bulk.MaxQueriesPerConnection, MaxQueriesPerRequestor: cfg.Bulk.MaxQueriesPerRequestor,
-		IdleTimeout: cfg.Bulk.IdleTimeout, DataTimeout: cfg.Bulk.DataTimeout, MaxViewAge: cfg.Bulk.MaxViewAge, DrainTimeout: cfg.Drain.Timeout,
+		IdleTimeout: cfg.Bulk.IdleTimeout, DataTimeout: cfg.Bulk.DataTimeout, MaxViewAge: cfg.Bulk.MaxViewAge,
+		DrainTimeout: max(cfg.Drain.Timeout, 1), // 0 would be the default
 	}
 }
 

@@ -38,7 +38,14 @@ func (s *Server) Drain(ctx context.Context) {
 		return
 	case <-ctx.Done():
 	}
-	s.admission.each(func(c *conn) { c.end(endDrain, "the server is shutting down") })
+	ended := 0
+	s.admission.each(func(c *conn) {
+		ended++
+		c.end(endDrain, "the server is shutting down")
+	})
+	if ended > 0 {
+		s.log.Info("answers end with QueryTerminated: the server is shutting down", "connections", ended)
+	}
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
 	select {

@@ -86,7 +86,7 @@ type Read struct {
 
 // Drain is how a node stops.
 type Drain struct {
-	Delay   time.Duration `yaml:"delay"`   // between turning not ready and refusing connections
+	Delay   time.Duration `yaml:"delay"`   // between turning not ready and refusing connections: for addresses to move
 	Timeout time.Duration `yaml:"timeout"` // how long running answers may go on after that
 }
 
@@ -156,7 +156,7 @@ func Default() Config {
 			IdleTimeout: 300 * time.Second, DataTimeout: 300 * time.Second, MaxViewAge: 10 * time.Minute,
 		},
 		Read:      Read{Hold: 5 * time.Second, MaxStaleness: 10 * time.Second},
-		Drain:     Drain{Delay: 3 * time.Second, Timeout: 10 * time.Second},
+		Drain:     Drain{Delay: 5 * time.Second, Timeout: 10 * time.Second},
 		Active:    Active{MaxSubscriptions: 100, CatchUp: 600 * time.Second},
 		TLS:       TLS{Mode: "off"},
 		RelayData: OnRequest,

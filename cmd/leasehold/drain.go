@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metricDrain is how long a planned stop has been under way.
+const metricDrain = "leasehold_drain_seconds"
+
+// drain is what a planned stop spends before anything is refused: the node is not ready, and answers as before while virtual
+// addresses and requestors move. Leadership goes first, so that what comes now finds the next leader; then ingest sessions end,
+// for feeders to go on at another node. It ends after drain.delay, or sooner when hurry or failed say so.
+func (n *process) drain(hurry <-chan os.Signal, failed chan *part) {
+	n.drainBegan.Store(time.Now().UnixNano())
+	n.log.Info("drain begins: not ready, and answering while addresses move", "delay", n.cfg.Drain.Delay, "timeout", n.cfg.Drain.Timeout)
+	n.supervisor.stopping(n.cfg.Drain.Delay + n.cfg.Drain.Timeout + stopMargin)
+	n.node.Drain()
+	n.rpc.SetServing(false)
+	n.bulk.Retire()
+	waiting, giveUp := context.WithCancel(context.Background())
+	given := make(chan struct{})
+	go func() {
+		defer close(given)
+		n.awaitOtherLeader(waiting)
+	}()
+	delay := time.NewTimer(n.cfg.Drain.Delay)
+	defer delay.Stop()
+	for led := given; ; {
+		select {
+		case <-led:
+			n.ingest.Stop()
+			led = nil
+			continue
+		case <-delay.C:
+		case <-hurry:
+			n.log.Info("drain is hastened: no more waiting for addresses to move")
+		case p := <-failed:
+			failed <- p // whoever stops it tells its error
+		}
+		break
+	}
+	giveUp()
+	<-given
+	n.ingest.Stop()
+}
+
+// awaitOtherLeader waits until this node knows that another leads.
+func (n *process) awaitOtherLeader(ctx context.Context) {
+	for {
+		changed := n.node.LeaderChanged()
+		if m, ok := n.node.Leader(); ok && m.ID != n.node.ID() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// stopBulk stops accepting and lets running answers end, for drain.timeout or until hurry says that they must end now.
+func (n *process) stopBulk(bulk *part, hurry <-chan os.Signal) error {
+	bulk.cancel()
+	select {
+	case <-bulk.done:
+	case <-hurry:
+		n.log.Info("drain is hastened: running answers end with QueryTerminated")
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		n.bulk.Drain(over)
+	}
+	return bulk.stop()
+}
+
+// stopMargin is what a planned stop may take beside drain.delay and drain.timeout: the end of broken-off answers, the handover
+// of leadership, proposals under way and a last snapshot.
+const stopMargin = 40 * time.Second
+
+// stopAll ends the parts in the order in which relays notice least: answers, ingest, then leadership and log, then what others
+// ask this node through.
+func (n *process) stopAll(parts parts, hurry <-chan os.Signal) error {
+	err := n.stopBulk(parts.bulk, hurry)
+	n.log.Info("answers have ended; the log is closed next")
+	n.ingest.Stop()
+	return errors.Join(err, parts.node.stop(), parts.rpc.stop(), parts.http.stop())
+}
+
+// drained tells how long a planned stop has been under way; 0 without one.
+func (n *process) drained() time.Duration {
+	if at := n.drainBegan.Load(); at != 0 {
+		return time.Since(time.Unix(0, at))
+	}
+	return 0
+}
+
+func (n *process) registerDrainMetric(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: metricDrain, Help: "How long a planned stop has been under way; 0 while none is.",
+	}, func() float64 { return n.drained().Seconds() }))
+}
