@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,22 +26,31 @@ const (
 
 // Server serves a node's health and metrics.
 type Server struct {
-	http    *http.Server
-	mux     *http.ServeMux
-	reasons func() []string
-	ready   chan struct{}
+	http     *http.Server
+	mux      *http.ServeMux
+	reasons  func() []string
+	changed  func() <-chan struct{}
+	ready    chan struct{}
+	ending   chan struct{} // closed when Run ends
+	watchers chan struct{} // a place for each reader of /readyz/watch
 }
 
-// New is a server that asks reasons, each time, why relays should not be sent to the node: none means that they should. It starts
-// nothing.
-func New(reasons func() []string, metrics prometheus.Gatherer, log *slog.Logger) *Server {
+// New is a server that asks reasons, each time, why relays should not be sent to the node: none means that they should. changed
+// gives a channel that is closed when the reasons may have changed; nil when nobody tells, and then they are looked at each
+// Heartbeat. It starts nothing.
+func New(reasons func() []string, changed func() <-chan struct{}, metrics prometheus.Gatherer, log *slog.Logger) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	if changed == nil {
+		changed = func() <-chan struct{} { return nil }
+	}
 	mux := http.NewServeMux()
-	s := &Server{reasons: reasons, mux: mux, ready: make(chan struct{})}
+	s := &Server{reasons: reasons, changed: changed, mux: mux, ready: make(chan struct{}), ending: make(chan struct{}),
+		watchers: make(chan struct{}, maxWatchers)}
 	mux.HandleFunc("GET /livez", s.livez)
 	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /readyz/watch", s.watch)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: maxScrapes,
 	}))
@@ -73,6 +81,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve HTTP on %v: %w", l.Addr(), errors.Join(err, s.http.Close()))
 	case <-ctx.Done():
 	}
+	close(s.ending)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
 	if err := s.http.Shutdown(grace); err != nil {
@@ -90,11 +99,11 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) { answer(w, http.
 
 // readyz says whether relays should be sent here, and if not, why.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	if why := s.reasons(); len(why) > 0 {
-		answer(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(why, "; ")+"\n")
-		return
+	why, code := s.reasons(), http.StatusOK
+	if len(why) > 0 {
+		code = http.StatusServiceUnavailable
 	}
-	answer(w, http.StatusOK, "ready\n")
+	answer(w, code, line(why))
 }
 
 func answer(w http.ResponseWriter, code int, text string) {

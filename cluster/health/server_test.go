@@ -23,7 +23,7 @@ func start(t *testing.T, reasons func() []string, metrics prometheus.Gatherer) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(reasons, metrics, nil)
+	s := New(reasons, nil, metrics, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx, l) }()
@@ -108,7 +108,7 @@ func TestRunTellsWhyItCannotServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := New(func() []string { return nil }, prometheus.NewRegistry(), nil).Run(context.Background(), l); !errors.Is(err, net.ErrClosed) {
+	if err := New(func() []string { return nil }, nil, prometheus.NewRegistry(), nil).Run(context.Background(), l); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("served on a closed listener: %v", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestSilentConnectionDoesNotHoldUpTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(func() []string { return nil }, prometheus.NewRegistry(), nil)
+	s := New(func() []string { return nil }, nil, prometheus.NewRegistry(), nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx, l) }()

@@ -149,7 +149,7 @@ func (n *process) assembleServices(machine *fsm.FSM, registry *prometheus.Regist
 	n.bulk = bulk.New(bulkConfig(n.cfg), engine, policy, n.log.With("part", "bulk"), bulk.NewMetrics(registry))
 	registerNodeMetrics(registry, n.node, machine)
 	n.registerDrainMetric(registry)
-	n.health = health.New(n.node.Reasons, registry, n.log.With("part", "http"))
+	n.health = health.New(n.node.Reasons, n.node.ReadinessChanged, registry, n.log.With("part", "http"))
 	if n.cfg.HTTP.Pprof {
 		n.health.ServeProfiles()
 	}
