@@ -16,6 +16,18 @@ const (
 	keepAliveCount    = 4
 )
 
+// Dialer is what makes the connections of a Config: with its timeout, receive buffer and TCP_USER_TIMEOUT, and with keepalive.
+func (c Config) Dialer() net.Dialer {
+	c = c.withDefaults()
+	return net.Dialer{
+		Timeout: c.DialTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{
+			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
+		},
+		ControlContext: control(c),
+	}
+}
+
 // dial makes the connection that config wants.
 func dial(ctx context.Context, server string, config Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, config.DialTimeout)
@@ -23,12 +35,7 @@ func dial(ctx context.Context, server string, config Config) (net.Conn, error) {
 	if config.Dial != nil {
 		return config.Dial(ctx, server)
 	}
-	d := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{
-			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
-		},
-		ControlContext: control(config),
-	}
+	d := config.Dialer()
 	socket, err := d.DialContext(ctx, "tcp", server)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", server, err)

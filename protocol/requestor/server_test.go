@@ -82,10 +82,10 @@ func (s *servers) play(a act, c net.Conn) {
 		s.mu.Lock()
 		s.asks = append(s.asks, dhcpv6.Message{Type: m.Type, Options: append(dhcpv6.Options(nil), m.Options...)})
 		s.mu.Unlock()
-		time.Sleep(a.after) // of the bubble's time
+		<-time.After(a.after) // of the bubble's time
 		for n, r := range reply(m.TransactionID) {
 			if n > 0 && n == a.stops {
-				time.Sleep(a.after)
+				<-time.After(a.after)
 			}
 			b, err := dhcpv6.AppendFrame(nil, r)
 			if err != nil {
