@@ -41,6 +41,9 @@ type Member struct {
 // Node is the node of the newest start.
 func (m *Member) Node() *cluster.Node { return m.last.Load() }
 
+// Running is the node, or nil while it is stopped.
+func (m *Member) Running() *cluster.Node { return m.running.Load() }
+
 // FSM is the state machine of the newest start.
 func (m *Member) FSM() *fsm.FSM { return m.state.Load() }
 

@@ -72,9 +72,7 @@ func TestCheckersCanFail(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := NewRecorder(make([]Versions, 1))
-			for _, o := range tc.ops {
-				r.groups[0].ops = append(r.groups[0].ops, o)
-			}
+			r.groups[0].ops = append(r.groups[0].ops, tc.ops...)
 			err := r.Check(10 * time.Second)
 			var v *Violation
 			if tc.good && err != nil || !tc.good && !errors.As(err, &v) {
