@@ -56,6 +56,7 @@ func (r *Recorder) Check(timeout time.Duration) error {
 
 // decide asks porcupine. What is unknown returns after everything else.
 func decide(initial Versions, ops []operation, timeout time.Duration) porcupine.CheckResult {
+	ops = prune(ops)
 	history := make([]porcupine.Operation, len(ops))
 	for i := range ops {
 		o := &ops[i]
@@ -66,6 +67,9 @@ func decide(initial Versions, ops []operation, timeout time.Duration) porcupine.
 	}
 	return porcupine.CheckOperationsTimeout(model(initial), history, timeout)
 }
+
+// explainTimeout bounds each step of the search for a culprit.
+const explainTimeout = 5 * time.Second
 
 // explain finds the first read that cannot be explained.
 func explain(index int, initial Versions, ops []operation, timeout time.Duration) *Violation {
@@ -79,7 +83,7 @@ func explain(index int, initial Versions, ops []operation, timeout time.Duration
 	}
 	slices.SortFunc(reads, func(a, b operation) int { return cmp.Compare(a.ret, b.ret) })
 	with := func(n int) bool {
-		return decide(initial, append(slices.Clone(writes), reads[:n]...), timeout) == porcupine.Ok
+		return decide(initial, append(slices.Clone(writes), reads[:n]...), min(timeout, explainTimeout)) == porcupine.Ok
 	}
 	v := &Violation{Group: index}
 	from, to := time.Duration(math.MinInt64), time.Duration(math.MaxInt64)

@@ -82,6 +82,25 @@ func TestCheckersCanFail(t *testing.T) {
 	}
 }
 
+// TestWideReadsStayCheap has bounded reads that all overlap, one of them wrong: a search through their orders would not end.
+func TestWideReadsStayCheap(t *testing.T) {
+	for _, wrong := range []bool{false, true} {
+		r := NewRecorder(make([]Versions, 1))
+		g := &r.groups[0]
+		for i := range uint32(200) {
+			at := time.Duration(i) * 10
+			g.ops = append(g.ops, put(0, i+1, at, at+2, i+1, 0), saw(at+3, at+4, 0, i+1), saw(at+5, at+6, 2000, i+1), saw(at+7, at+8, 2000, i+1))
+		}
+		if wrong {
+			g.ops = append(g.ops, saw(1500, 1501, 300, 7))
+		}
+		var v *Violation
+		if err := r.Check(10 * time.Second); errors.As(err, &v) != wrong || !wrong && err != nil {
+			t.Errorf("wrong read %v: %v", wrong, err)
+		}
+	}
+}
+
 // TestViolationNamesTheRead hides one stale read among good ones.
 func TestViolationNamesTheRead(t *testing.T) {
 	r := NewRecorder(make([]Versions, 2))
