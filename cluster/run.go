@@ -83,11 +83,9 @@ func (n *Node) startRaft(tr *transport.Transport, notify chan<- bool) (*raft.Raf
 	if n.deps.Intercept != nil {
 		link = n.deps.Intercept(tr)
 	}
-	r, err := raft.NewRaft(conf, n.sm, n.stores.cached, n.stores.stable, n.stores.snapshots, link)
-	if err != nil {
-		return nil, fmt.Errorf("start raft on %q: %w: if the newest snapshot is damaged, empty the directory so that the node joins anew under a new id", n.cfg.DataDir, err)
-	}
-	return r, nil
+	return n.stores.start(n.cfg.DataDir, func() (*raft.Raft, error) {
+		return raft.NewRaft(conf, n.sm, n.stores.cached, n.stores.stable, n.stores.snapshots, link)
+	})
 }
 
 // serve runs the node's loops until ctx ends or one of them fails, then stops.

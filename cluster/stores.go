@@ -1,56 +1,93 @@
 package cluster
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/leasehold/leasehold/cluster/raftlog"
 )
 
 const (
 	retainSnapshots = 2
 	logCacheEntries = 128
 	deleteChunk     = 1000 // log entries deleted in one transaction, which holds up writes
-	lockTimeout     = time.Second
 	minSnapshotLog  = 64 << 20 // octets of log that are worth a snapshot, however small the state is
 )
 
 // stores is what Raft keeps on disk.
 type stores struct {
-	bolt      *raftboltdb.BoltStore
+	bolt      *raftlog.Log
 	log       *logStore
 	cached    *raft.LogCache
 	stable    raft.StableStore
 	snapshots *snapshotStore
 }
 
-// openStores opens the Raft log and the snapshots in dir. broken is called, once, with the first error of the disk.
+// openStores opens the Raft log and the snapshots in dir, and refuses what is damaged. broken is called, once, with the first
+// error of the disk.
 func openStores(dir string, logger *slog.Logger, broken func(error)) (*stores, error) {
 	path := filepath.Join(dir, logFile)
-	bolt, err := raftboltdb.New(raftboltdb.Options{
-		Path:                    path,
-		BoltOptions:             &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: lockTimeout},
-		MsgpackUseNewTimeFormat: true,
-	})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("open raft log %q: another process has it open: %w", path, err)
-	} else if err != nil {
-		return nil, fmt.Errorf("open raft log %q: %w", path, err)
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 && hadLog(dir) {
+		return nil, refuse(dir, fmt.Errorf("raft log %q is %w: it is empty, and was not", path, raftlog.ErrDamaged))
+	}
+	bolt, err := raftlog.Open(path)
+	if err != nil {
+		return nil, refuse(dir, err)
 	}
 	s := &stores{bolt: bolt}
 	if err := s.open(dir, logger, broken); err != nil {
-		return nil, errors.Join(err, bolt.Close())
+		return nil, errors.Join(refuse(dir, err), bolt.Close())
 	}
 	return s, nil
+}
+
+// hadLog tells whether the identity in dir says that the node had a log. An identity that cannot be read is for others to tell of.
+func hadLog(dir string) bool {
+	var id Identity
+	b, err := os.ReadFile(filepath.Join(dir, identityFile))
+	return err == nil && json.Unmarshal(b, &id) == nil && (id.HasLog || id.ClusterID != "")
+}
+
+// refuse adds to an error about damage what to do.
+func refuse(dir string, err error) error {
+	if !errors.Is(err, raftlog.ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w. The node does not start with it. %s", err, wayOut(dir))
+}
+
+func wayOut(dir string) string {
+	return fmt.Sprintf("If the other nodes run, empty %q so that this one joins anew under a new id; if they do not, keep a copy and see docs/operations.md", dir)
+}
+
+// start makes a Raft of what the stores have. Raft panics on a log that it cannot read, and does not tell which file it was.
+func (s *stores) start(dir string, begin func() (*raft.Raft, error)) (r *raft.Raft, err error) {
+	defer func() {
+		if p := recover(); p != nil && s.log.disk.failed.Load() == nil {
+			panic(p)
+		} else if p != nil {
+			err = refuse(dir, *s.log.disk.failed.Load())
+		}
+	}()
+	r, err = begin()
+	if err == nil {
+		return r, nil
+	}
+	err = fmt.Errorf("start raft on %q: %w", dir, err)
+	if damage := s.snapshots.failed.Load(); damage != nil {
+		return nil, refuse(dir, fmt.Errorf("%w: %w", err, *damage))
+	}
+	if opened := s.snapshots.opened.Load(); opened != nil {
+		err = fmt.Errorf("%w: snapshot file %q, for the reason told before. If it is damaged: %s", err, *opened, wayOut(dir))
+	}
+	return nil, err
 }
 
 func (s *stores) open(dir string, logger *slog.Logger, broken func(error)) error {
@@ -68,8 +105,15 @@ func (s *stores) open(dir string, logger *slog.Logger, broken func(error)) error
 	if err != nil {
 		return fmt.Errorf("open snapshots in %q: %w", dir, err)
 	}
-	s.snapshots = &snapshotStore{SnapshotStore: files, log: s.log}
-	return s.beginReplay()
+	s.snapshots = &snapshotStore{SnapshotStore: files, dir: filepath.Join(dir, snapshotsDir), stores: s, logger: logger}
+	newest, err := s.snapshots.verify()
+	if err != nil {
+		return err
+	}
+	if err := s.bolt.Require(newest.Index); err != nil {
+		return err
+	}
+	return s.beginReplay(newest.Index)
 }
 
 // hasState tells whether the node has a log or snapshot of its own.
@@ -81,18 +125,14 @@ func (s *stores) hasState() (bool, error) {
 	return has, nil
 }
 
-// beginReplay notes which part of the log will be replayed, so that its octets count as written since the newest snapshot.
-func (s *stores) beginReplay() error {
-	first, ferr := s.bolt.FirstIndex()
-	last, lerr := s.bolt.LastIndex()
-	metas, serr := s.snapshots.List()
-	if err := errors.Join(ferr, lerr, serr); err != nil {
+// beginReplay notes which part of the log will be replayed, so that its octets count as written since the newest snapshot,
+// which is of the entry with the index.
+func (s *stores) beginReplay(snapshot uint64) error {
+	last, err := s.bolt.LastIndex()
+	if err != nil {
 		return fmt.Errorf("look for the log to replay: %w", err)
 	}
-	if len(metas) > 0 {
-		first = metas[0].Index + 1
-	}
-	s.log.replayed.Store(first)
+	s.log.replayed.Store(snapshot + 1)
 	s.log.last = last
 	return nil
 }
@@ -101,6 +141,9 @@ func (s *stores) beginReplay() error {
 // as that has, within bounds. So a node replays about as much as it restores, and writes about twice what the log has.
 func (s *stores) snapshotDue(most int64) (bool, error) {
 	grown := s.log.bytes.Load()
+	if s.snapshots.damaged.Load() {
+		return true, nil // memory has what the disk no longer has
+	}
 	if grown >= most || grown < minSnapshotLog {
 		return grown >= most, nil
 	}
@@ -109,27 +152,6 @@ func (s *stores) snapshotDue(most int64) (bool, error) {
 		return false, fmt.Errorf("list snapshots: %w", err)
 	}
 	return len(metas) == 0 || grown >= metas[0].Size, nil
-}
-
-// removeUnfinished removes the snapshots that a crash broke off; Raft never does.
-func removeUnfinished(dir string, logger *slog.Logger) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("look for unfinished snapshots: %w", err)
-	}
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".tmp") {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove unfinished snapshot: %w", err)
-		}
-		logger.Info("removed unfinished snapshot", "path", path)
-	}
-	return nil
 }
 
 // disk remembers the first error of the log's disk. After it nothing more is written: Raft's idea of its log may differ from
@@ -149,10 +171,15 @@ func (d *disk) do(what string, write func() error) error {
 		return nil
 	}
 	err = fmt.Errorf("%s: %w", what, err)
+	d.fail(err)
+	return err
+}
+
+// fail tells of the first error.
+func (d *disk) fail(err error) {
 	if d.failed.CompareAndSwap(nil, &err) {
 		d.broken(err)
 	}
-	return err
 }
 
 // logStore counts what is written to the log, and ends the node when the disk fails.
@@ -165,9 +192,13 @@ type logStore struct {
 	last     uint64        // the newest entry at the start
 }
 
-// GetLog reads an entry. The first time that one from before the start is read, in order, it counts as written.
+// GetLog reads an entry. The first time that one from before the start is read, in order, it counts as written. One that is
+// damaged ends the node: in some places Raft would go on without it, in others it panics, so the reason is told first.
 func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	if err := s.LogStore.GetLog(index, l); err != nil {
+		if errors.Is(err, raftlog.ErrDamaged) {
+			s.disk.fail(err)
+		}
 		return err
 	}
 	if index <= s.last && s.replayed.CompareAndSwap(index, index+1) {
@@ -198,18 +229,6 @@ func (s *logStore) DeleteRange(first, last uint64) error {
 		}
 	}
 	return nil
-}
-
-// snapshotStore begins the count of octets of log anew with each snapshot, whoever asked for it.
-type snapshotStore struct {
-	raft.SnapshotStore
-	log *logStore
-}
-
-// Create begins a snapshot.
-func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, cIndex uint64, tr raft.Transport) (raft.SnapshotSink, error) {
-	s.log.bytes.Store(0)
-	return s.SnapshotStore.Create(version, index, term, c, cIndex, tr)
 }
 
 // stableStore ends the node when a term or vote cannot be written: Raft would go on with what it only remembers.

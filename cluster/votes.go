@@ -6,7 +6,8 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
+	"github.com/leasehold/leasehold/cluster/raftlog"
 )
 
 // Raft's names for the two halves of a vote, and ours for the whole.
@@ -79,7 +80,7 @@ func (s *voteStore) Get(key []byte) ([]byte, error) {
 // vote is the record. Its error for none is the one that Raft compares by text ("not found"), so it is not wrapped.
 func (s *voteStore) vote() ([]byte, error) {
 	b, err := s.StableStore.Get([]byte(keyVote))
-	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
+	if errors.Is(err, raftlog.ErrKeyNotFound) {
 		return nil, err
 	} else if err != nil {
 		return nil, fmt.Errorf("read vote: %w", err)

@@ -12,8 +12,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.uber.org/goleak"
+
+	"github.com/leasehold/leasehold/cluster/raftlog"
 )
 
 // voterDir tells the test binary, in the environment, to cast votes in a directory until it is killed.
@@ -149,7 +150,7 @@ func TestVoteIsOneWrite(t *testing.T) {
 	if err := again.Set([]byte(keyLastVoteCand), []byte("c")); err == nil {
 		t.Error("a candidate without a term was stored")
 	}
-	if v, err := st.stable.GetUint64([]byte("CurrentTerm")); !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+	if v, err := st.stable.GetUint64([]byte("CurrentTerm")); !errors.Is(err, raftlog.ErrKeyNotFound) {
 		t.Errorf("other keys: %d, %v", v, err)
 	}
 }

@@ -1,0 +1,108 @@
+package raftlog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// found is what an inspection found.
+type found struct {
+	created bool // there was no file
+	extent  extent
+	whole   uint64 // from here to the last no entry is missing
+}
+
+// inspectFile reads the structure of the file while nobody writes to it, and changes nothing.
+func inspectFile(path string) (f found, err error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Size() == 0) {
+		return found{created: true}, nil
+	} else if err != nil {
+		return found{}, fmt.Errorf("open raft log: %w", err)
+	}
+	if info.Size() < 2*minPage { // bbolt maps two pages at the least
+		return found{}, damage(path, "it has %d octets: it was cut off", info.Size())
+	}
+	l := &Log{path: path}
+	if err := l.open(true); err != nil { // for the lock
+		return found{}, err
+	}
+	defer func() { err = errors.Join(err, l.db.Close()) }()
+	file, err := os.Open(path)
+	if err != nil {
+		return found{}, fmt.Errorf("open raft log: %w", err)
+	}
+	defer file.Close()
+	m, err := readMeta(file, l.db.Info().PageSize)
+	if err == nil {
+		f.extent, f.whole, err = inspectPages(file, m)
+	}
+	if err != nil {
+		return found{}, blame(path, err)
+	}
+	return f, nil
+}
+
+// blame takes an error of the file system as what it is, and every other for one about what the file has.
+func blame(path string, err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("open raft log: %w", pe)
+	}
+	if errors.Is(err, ErrDamaged) {
+		return err
+	}
+	return damage(path, "%w", err)
+}
+
+// inspectPages reads both buckets and compares what they say.
+func inspectPages(file *os.File, m meta) (e extent, whole uint64, err error) {
+	t := &tree{file: file, meta: m}
+	root, err := t.page(m.root)
+	if err != nil {
+		return e, 0, fmt.Errorf("root: %w", err)
+	}
+	buckets, err := root.values()
+	if err != nil {
+		return e, 0, fmt.Errorf("root: %w", err)
+	}
+	if len(buckets) != 2 || buckets[0].key != string(bucketConf) || buckets[1].key != string(bucketLogs) || !buckets[0].bucket || !buckets[1].bucket {
+		return e, 0, errors.New("root: it has not just the two buckets of a Raft log")
+	}
+	conf := map[string][]byte{}
+	err = t.walk(buckets[0].value, func(p *page) error { return readConf(p, conf) })
+	if err != nil {
+		return e, 0, fmt.Errorf("bucket conf: %w", err)
+	}
+	var is run
+	if err := t.walk(buckets[1].value, is.add); err != nil {
+		return e, 0, fmt.Errorf("bucket logs: %w", err)
+	}
+	e = extent{tx: m.tx, first: is.first, last: is.last}
+	record, ok := conf[string(keyExtent)]
+	if !ok {
+		return e, is.whole, nil // of a node that never had seals
+	}
+	want, err := parseExtent(record)
+	if err == nil && want.tx == m.tx && want != e {
+		err = fmt.Errorf("the log has entries %d to %d, and had %d to %d when it was written last", e.first, e.last, want.first, want.last)
+	}
+	return e, is.whole, err
+}
+
+// readConf reads the values of bucket conf. A key that is not known is a damaged one: its value would be missed.
+func readConf(p *page, conf map[string][]byte) error {
+	values, err := p.values()
+	for _, v := range values {
+		switch v.key {
+		case "CurrentTerm", "LastVoteTerm", "LastVoteCand", "Vote", string(keyExtent), string(keySnapshot):
+		default:
+			return fmt.Errorf("unknown key %q", v.key)
+		}
+		if conf[v.key], err = openSeal([]byte(v.key), v.value); err != nil {
+			return fmt.Errorf("%s: %w", v.key, err)
+		}
+	}
+	return err
+}
