@@ -22,7 +22,7 @@ const maxLag = 256
 
 // Join admits a node as a non-voter, or corrects the address of one that is a member. If it asked for a vote it gets it when it
 // has caught up; a voter that asked for none loses it. A node that comes from the address of another member has taken its place - a wiped disk - and that member is
-// removed first. Errors: ErrNotLeader, ErrInvalid, ErrWrongCluster, ErrRemoved, ErrLastVoter, ErrQuorum, ErrUnknown.
+// removed first. Errors: ErrNotLeader, ErrInvalid, ErrWrongCluster, ErrRemoved, ErrLastVoter, ErrQuorum, ErrTooOld, ErrUnknown.
 func (n *Node) Join(ctx context.Context, r JoinRequest) (clusterID string, err error) {
 	if err := r.check(); err != nil {
 		return "", fmt.Errorf("join: %w", err)
@@ -42,6 +42,9 @@ func (n *Node) Join(ctx context.Context, r JoinRequest) (clusterID string, err e
 	known, member := find(servers, r.ID)
 	if !member && r.ClusterID != "" {
 		return "", fmt.Errorf("join: node %s: %w: it may come back with an empty data directory", r.ID, ErrRemoved)
+	}
+	if err := n.canRead(r); err != nil {
+		return "", fmt.Errorf("join: %w", err)
 	}
 	n.learn(r)
 	if !member || known.Address != r.place().address() {

@@ -117,7 +117,7 @@ func (n *Node) sortedPeers() []membership.Peer {
 func (n *Node) joinRequest() JoinRequest {
 	return JoinRequest{
 		ID: n.ID(), Name: n.cfg.Name, RaftAddress: n.cfg.RaftAddress, GRPCAddress: n.cfg.GRPCAddress,
-		Voter: !n.cfg.NonVoter, ClusterID: n.ClusterID(),
+		Voter: !n.cfg.NonVoter, ClusterID: n.ClusterID(), MaxLevel: n.sm.MaxLevel(),
 	}
 }
 

@@ -32,16 +32,17 @@ type Config struct {
 	MaxStaleness  time.Duration // how old a proof of freshness may be for View to do without a leader
 	ProofInterval time.Duration // how often the node proves that it is up to date
 
-	ClockMaxStep     time.Duration // how far the wall clocks of a majority may lie apart for a new leader to believe them
-	TickInterval     time.Duration // a leader that has proposed nothing for this long proposes the time
-	MaintainLimit    uint32        // entries of the store that one tick may expire, sweep or prune
-	MaxInFlight      int64         // octets proposed and not yet committed and applied
-	MaxEntry         int           // octets of one log entry
-	JoinInterval     time.Duration // how often a node tries to found, join or correct its membership
-	AdmitInterval    time.Duration // how often the leader looks at non-voters that want a vote
-	PromoteAfter     time.Duration // how long a non-voter must have been caught up to get its vote
-	ShutdownTimeout  time.Duration // how long the end of Run waits for proposals under way
-	RaftStallTimeout time.Duration // how long an entry may wait for the log's queue before ErrBusy
+	ClockMaxStep       time.Duration // how far the wall clocks of a majority may lie apart for a new leader to believe them
+	TickInterval       time.Duration // a leader that has proposed nothing for this long proposes the time
+	MaintainLimit      uint32        // entries of the store that one tick may expire, sweep or prune
+	MaxInFlight        int64         // octets proposed and not yet committed and applied
+	MaxEntry           int           // octets of one log entry
+	JoinInterval       time.Duration // how often a node tries to found, join or correct its membership
+	AdmitInterval      time.Duration // how often the leader looks at non-voters that want a vote
+	PromoteAfter       time.Duration // how long a non-voter must have been caught up to get its vote
+	CheckpointInterval time.Duration // how often the nodes compare what they have applied, if anything was
+	ShutdownTimeout    time.Duration // how long the end of Run waits for proposals under way
+	RaftStallTimeout   time.Duration // how long an entry may wait for the log's queue before ErrBusy
 
 	ServerDUID []byte        // of the whole cluster; read by the leader that founds it; nil: a DUID-UUID is made (RFC 6355)
 	CatchUp    time.Duration // how long ends of bindings are kept for active leasequery; read at founding
@@ -56,7 +57,7 @@ func DefaultConfig() Config {
 		ReadHold: 5 * time.Second, MaxStaleness: 10 * time.Second, ProofInterval: 250 * time.Millisecond,
 		ClockMaxStep: time.Minute, TickInterval: time.Second, MaintainLimit: 8192,
 		MaxInFlight: 32 << 20, MaxEntry: fsm.MaxEntry,
-		JoinInterval: time.Second, AdmitInterval: time.Second, PromoteAfter: 10 * time.Second,
+		JoinInterval: time.Second, AdmitInterval: time.Second, PromoteAfter: 10 * time.Second, CheckpointInterval: 10 * time.Second,
 		ShutdownTimeout: 5 * time.Second, RaftStallTimeout: 5 * time.Second, CatchUp: 10 * time.Minute,
 	}
 }
@@ -91,7 +92,8 @@ func (c *Config) check() error {
 		d    time.Duration
 	}{
 		{"snapshot interval", c.SnapshotInterval}, {"proof interval", c.ProofInterval}, {"tick interval", c.TickInterval},
-		{"join interval", c.JoinInterval}, {"admit interval", c.AdmitInterval}, {"clock max step", c.ClockMaxStep},
+		{"join interval", c.JoinInterval}, {"admit interval", c.AdmitInterval}, {"checkpoint interval", c.CheckpointInterval},
+		{"clock max step", c.ClockMaxStep},
 		{"shutdown timeout", c.ShutdownTimeout}, {"raft stall timeout", c.RaftStallTimeout},
 	} {
 		if d.d <= 0 {

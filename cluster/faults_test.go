@@ -13,6 +13,7 @@ import (
 	"github.com/leasehold/leasehold/cluster"
 	"github.com/leasehold/leasehold/cluster/clustertest"
 	"github.com/leasehold/leasehold/cluster/membership"
+	"github.com/leasehold/leasehold/fsm"
 )
 
 // TestBrokenDiskEndsTheNode breaks the disk of the leader, then of a follower: the node ends and says why, nothing that it
@@ -141,7 +142,7 @@ func disturb(ctx context.Context, c *clustertest.Cluster) {
 func TestAddressOfALiveMemberIsNotGivenAway(t *testing.T) {
 	c := clustertest.New(t, clustertest.Options{})
 	for _, m := range c.Members() {
-		r := cluster.JoinRequest{ID: "01234567-89ab-4def-8123-456789abcdef", Name: "x", RaftAddress: m.RaftAddress(), GRPCAddress: "x.test:1"}
+		r := cluster.JoinRequest{ID: "01234567-89ab-4def-8123-456789abcdef", Name: "x", RaftAddress: m.RaftAddress(), GRPCAddress: "x.test:1", MaxLevel: fsm.MaxLevel}
 		err := atLeader(t, c, func(n *cluster.Node) error {
 			_, err := n.Join(deadline(t), r)
 			return err
@@ -194,7 +195,7 @@ func TestClusterWorksWithoutGossip(t *testing.T) {
 	c.Leader().Kill()
 	putLease(t, c, 2, 10, 10)
 	added := c.Add(func(c *cluster.Config) { c.BootstrapExpect = 0 })
-	r := cluster.JoinRequest{ID: added.Node().ID(), Name: "added", RaftAddress: added.RaftAddress(), GRPCAddress: added.GRPCAddress(), Voter: true}
+	r := cluster.JoinRequest{ID: added.Node().ID(), Name: "added", RaftAddress: added.RaftAddress(), GRPCAddress: added.GRPCAddress(), Voter: true, MaxLevel: fsm.MaxLevel}
 	if err := atLeader(t, c, func(n *cluster.Node) error {
 		_, err := n.Join(deadline(t), r)
 		return err

@@ -73,6 +73,8 @@ func (n *Node) lead(ctx context.Context) {
 	work.Go(func() { n.keepClock(ctx, settled) })
 	work.Go(func() { n.maintain(ctx) })
 	work.Go(func() { n.admit(ctx) })
+	work.Go(func() { n.raiseLevel(ctx) })
+	work.Go(func() { n.keepCheckpoints(ctx) })
 	work.Wait()
 }
 

@@ -25,6 +25,12 @@ type StateMachine interface {
 	Settings() fsm.Settings
 	// MaintenanceDue tells whether a tick would expire, sweep or prune something.
 	MaintenanceDue() bool
+	// Level is the format level that is active in the log, MaxLevel the highest that the state machine reads.
+	Level() uint32
+	MaxLevel() uint32
+	// Checkpoint is the newest checkpoint; due tells whether another is worth an entry. A state machine that does not agree with
+	// a checkpoint in the log calls Node.Diverged before anything behind it is shown.
+	Checkpoint() (c fsm.Checkpoint, due bool)
 }
 
 var _ StateMachine = (*fsm.FSM)(nil)

@@ -49,6 +49,7 @@ type Node struct {
 	stopping  atomic.Bool   // takes no more proposals
 	removed   atomic.Bool
 	hasState  atomic.Bool
+	diverged  atomic.Pointer[error]  // why nothing may be served any more: see Diverged
 	founders  atomic.Pointer[string] // digest of the founders that this node sees
 	changed   *broadcast             // leader, or readiness to take proposals
 	readiness *broadcast             // kinds of Reasons
@@ -78,6 +79,9 @@ func Open(cfg Config, sm StateMachine, deps Deps) (*Node, error) {
 	}
 	if cfg.RaftAddress == "" {
 		cfg.RaftAddress = deps.Listener.Addr().String()
+	}
+	if err := sound(cfg.DataDir); err != nil {
+		return nil, err
 	}
 	id, err := loadIdentity(cfg.DataDir)
 	if err != nil {
@@ -188,7 +192,9 @@ func (n *Node) Describe(ctx context.Context, stateHash bool) (Description, error
 		NodeID: n.ID(), Name: n.cfg.Name, ClusterID: n.ClusterID(), State: n.State(), AppliedIndex: n.sm.Applied(), Fresh: -1,
 		Reasons: n.Reasons(), Version: n.cfg.Version, BootstrapExpect: n.cfg.BootstrapExpect,
 		RaftAddress: n.cfg.RaftAddress, GRPCAddress: n.cfg.GRPCAddress, HasState: n.hasState.Load(),
+		Level: n.sm.Level(), MaxLevel: n.sm.MaxLevel(),
 	}
+	d.Checkpoint, _ = n.sm.Checkpoint()
 	if view := n.founders.Load(); view != nil && !d.HasState {
 		d.Founders = *view
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leasehold/leasehold/cluster/membership"
+	"github.com/leasehold/leasehold/fsm"
 )
 
 // Peers is how a node asks others. addr is a gRPC address, host:port. Calls end with ctx and are safe for concurrent use; a
@@ -66,6 +67,9 @@ type Description struct {
 	GRPCAddress     string
 	HasState        bool   // whether it has a Raft log or snapshot of its own
 	Founders        string // digest of the founders that it sees; empty before it looked, and once it is in a cluster
+	Level           uint32 // the format level that is active in its log; 0 of a version that knows of none: the first
+	MaxLevel        uint32 // the highest that it reads; 0 likewise
+	Checkpoint      fsm.Checkpoint
 }
 
 // JoinRequest asks for a place in the cluster.
@@ -76,6 +80,7 @@ type JoinRequest struct {
 	GRPCAddress string // host:port
 	Voter       bool   // whether it wants a vote once it has caught up
 	ClusterID   string // what the node knows; empty for one that never was in a cluster
+	MaxLevel    uint32 // the highest format level that it reads; 0 of a version that knows of none: the first
 }
 
 // Member is a node of the replicated configuration.

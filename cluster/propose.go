@@ -117,6 +117,8 @@ func (n *Node) leads(term uint64) error {
 		return ErrNotRunning
 	case n.stopping.Load():
 		return fmt.Errorf("%w: stopping", ErrNotLeader)
+	case n.divergence() != nil:
+		return fmt.Errorf("%w: %w", ErrNotLeader, n.divergence())
 	case n.handing.Load():
 		return fmt.Errorf("%w: handing over leadership", ErrNotLeader)
 	case r.State() != raft.Leader:

@@ -17,12 +17,13 @@ const indexTimeout = 2 * time.Second
 
 // View is the state with everything that was committed before the call: it asks the leader for an index and waits until this
 // node has applied it. While there is no leader it waits up to ReadHold; then it still gives a view if the node was provably
-// up to date less than MaxStaleness ago, else ErrNotFresh, or ctx's error when that ends first. The caller releases the view.
+// up to date less than MaxStaleness ago, else ErrNotFresh, or ctx's error when that ends first; fsm.ErrDiverged from a node that
+// has taken itself out. The caller releases the view.
 func (n *Node) View(ctx context.Context) (binding.View, error) {
 	if err := n.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	return n.sm.View(), nil
+	return n.shown()
 }
 
 // StaleView is the state as this node has it, however old. The caller releases it.
@@ -37,6 +38,9 @@ func (n *Node) catchUp(ctx context.Context) error {
 		changed := n.changed.wait()
 		if last = n.proveFresh(hold); last == nil {
 			return nil
+		}
+		if err := n.divergence(); err != nil {
+			return fmt.Errorf("read: %w", err)
 		}
 		if hold.Err() != nil {
 			break
@@ -139,6 +143,9 @@ func (n *Node) proveIndex(ctx context.Context) (ReadIndex, error) {
 	r := n.raft.Load()
 	if r == nil {
 		return ReadIndex{}, ErrNotRunning
+	}
+	if err := n.divergence(); err != nil {
+		return ReadIndex{}, fmt.Errorf("%w: %w", ErrNotLeader, err)
 	}
 	term := n.readyTerm.Load()
 	leads := func() bool { return term != 0 && r.State() == raft.Leader && r.CurrentTerm() == term }

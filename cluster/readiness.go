@@ -17,6 +17,9 @@ const readinessInterval = 50 * time.Millisecond
 // kinds of reason are told apart. A short election is no reason: the node answers while its proof of freshness is young enough.
 func (n *Node) Reasons() []string {
 	var out []string
+	if err := n.divergence(); err != nil {
+		out = append(out, "diverged: "+err.Error())
+	}
 	if n.draining.Load() {
 		out = append(out, "draining: the node is stopping")
 	}

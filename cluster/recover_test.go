@@ -13,6 +13,7 @@ import (
 
 	"github.com/leasehold/leasehold/cluster"
 	"github.com/leasehold/leasehold/cluster/clustertest"
+	"github.com/leasehold/leasehold/fsm"
 )
 
 func recoverNode(t testing.TB, m *clustertest.Member, survivors, lost []string) (cluster.Recovered, error) {
@@ -241,7 +242,7 @@ func TestVoteFollowsConfiguration(t *testing.T) {
 	m.Start()
 	c.Until("there are three voters", func() bool { return voters() == 3 })
 	leader := c.Leader()
-	j := cluster.JoinRequest{ID: leader.Node().ID(), Name: leader.Node().Name(), RaftAddress: leader.RaftAddress(), GRPCAddress: leader.GRPCAddress()}
+	j := cluster.JoinRequest{ID: leader.Node().ID(), Name: leader.Node().Name(), RaftAddress: leader.RaftAddress(), GRPCAddress: leader.GRPCAddress(), MaxLevel: fsm.MaxLevel}
 	if _, err := leader.Node().Join(deadline(t), j); !errors.Is(err, cluster.ErrNotLeader) {
 		t.Errorf("a leader that is to have no vote: %v, want it to hand over first", err)
 	}

@@ -98,7 +98,8 @@ func atLeader[T any](ctx context.Context, s *Service, forwarded bool, here func(
 func (s *Service) Join(ctx context.Context, r *adminv1.JoinRequest) (*adminv1.JoinResponse, error) {
 	return atLeader(ctx, s, r.GetForwarded(), func() (*adminv1.JoinResponse, error) {
 		id, err := s.node.Join(ctx, cluster.JoinRequest{ID: r.GetId(), Name: r.GetName(), RaftAddress: r.GetRaftAddress(),
-			GRPCAddress: r.GetGrpcAddress(), Voter: r.GetVoter(), ClusterID: r.GetClusterId()})
+			GRPCAddress: r.GetGrpcAddress(), Voter: r.GetVoter(), ClusterID: r.GetClusterId(),
+			MaxLevel: r.GetMaxFormatLevel()})
 		if err != nil {
 			return nil, err
 		}

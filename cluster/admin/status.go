@@ -63,6 +63,7 @@ func (s *Service) describe(ctx context.Context, m cluster.Member, hash bool) *ad
 	}
 	n.State, n.AppliedIndex, n.Bindings, n.Ready = d.State, d.AppliedIndex, d.Bindings, d.Ready
 	n.Version, n.StateHash, n.Reasons = d.Version, d.StateHash, d.Reasons
+	n.FormatLevel, n.MaxFormatLevel = d.Level, d.MaxLevel
 	n.Name = cmp.Or(n.Name, d.Name)
 	if d.Fresh >= 0 {
 		n.FreshMs = uint64(d.Fresh.Milliseconds())

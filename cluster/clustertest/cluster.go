@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/fsm"
 )
 
 // Patience is how long a condition may take to come true. It is generous: machines that run tests are busy.
@@ -25,7 +26,9 @@ type Options struct {
 	Wall   func(i int) time.Time            // node i's wall clock; nil: time.Now
 	Level  slog.Level                       // of what the nodes log, to stderr; unset: nothing below slog.LevelError+1
 	Peers  func(m *Member) cluster.Peers    // how node m asks others; nil: direct calls
-	GRPC   func(i int) string               // gRPC address of node i; nil: a made-up one that only direct calls understand
+	// Machine puts something between node m and its state machine at each start; nil: nothing.
+	Machine func(m *Member, sm *fsm.FSM) cluster.StateMachine
+	GRPC    func(i int) string // gRPC address of node i; nil: a made-up one that only direct calls understand
 }
 
 // Cluster is a running cluster. Its methods end the test when they do not succeed.

@@ -71,7 +71,7 @@ func (m *Member) Config() cluster.Config {
 	c.ClusterName, c.BootstrapExpect = "clustertest", m.cluster.options.Voters
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLease = 400*time.Millisecond, 400*time.Millisecond, 300*time.Millisecond
 	c.ProofInterval, c.TickInterval, c.JoinInterval, c.AdmitInterval = 50*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
-	c.PromoteAfter, c.ReadHold = 200*time.Millisecond, 10*time.Second
+	c.PromoteAfter, c.ReadHold, c.CheckpointInterval = 200*time.Millisecond, 10*time.Second, 250*time.Millisecond
 	if m.cluster.options.Config != nil {
 		m.cluster.options.Config(m.Index, &c)
 	}
@@ -93,7 +93,15 @@ func (m *Member) Start() {
 func (m *Member) TryStart() error {
 	o := m.cluster.options
 	clock := cluster.NewClock()
-	state := fsm.New(fsm.Config{Logger: m.cluster.logger, Applied: clock.Applied, Halt: func(err error) { panic(err) }})
+	var node *cluster.Node
+	state := fsm.New(fsm.Config{
+		Logger: m.cluster.logger, Applied: clock.Applied, Halt: func(err error) { panic(err) },
+		Diverged: func(err error) { node.Diverged(err) },
+	})
+	var machine cluster.StateMachine = state
+	if o.Machine != nil {
+		machine = o.Machine(m, state)
+	}
 	gossip, err := m.newGossip()
 	if err != nil {
 		return err
@@ -111,7 +119,7 @@ func (m *Member) TryStart() error {
 	if o.Deps != nil {
 		o.Deps(m, &deps)
 	}
-	node, err := cluster.Open(m.Config(), state, deps)
+	node, err = cluster.Open(m.Config(), machine, deps)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
@@ -26,6 +27,7 @@ type mapping struct {
 // mappings is the whole mapping, the most telling first.
 func mappings() []mapping {
 	return []mapping{
+		{cluster.ErrTooOld, codes.FailedPrecondition, "TOO_OLD"},
 		{cluster.ErrWrongCluster, codes.FailedPrecondition, "WRONG_CLUSTER"},
 		{cluster.ErrRemoved, codes.FailedPrecondition, "REMOVED"},
 		{cluster.ErrLastVoter, codes.FailedPrecondition, "LAST_VOTER"},
@@ -33,6 +35,7 @@ func mappings() []mapping {
 		{cluster.ErrNoMember, codes.NotFound, "NO_MEMBER"},
 		{cluster.ErrInvalid, codes.InvalidArgument, "INVALID"},
 		{binding.ErrInvalid, codes.InvalidArgument, "INVALID_BINDING"},
+		{fsm.ErrDiverged, codes.Unavailable, "DIVERGED"},
 		{cluster.ErrNotLeader, codes.Unavailable, "NOT_LEADER"},
 		{cluster.ErrBusy, codes.Unavailable, "BUSY"},
 		{cluster.ErrUnknown, codes.Unavailable, "UNKNOWN_OUTCOME"},

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
@@ -17,6 +18,7 @@ func TestErrorsKeepTheirIdentityOnTheWire(t *testing.T) {
 	for err, code := range map[error]codes.Code{
 		cluster.ErrNotLeader: codes.Unavailable, cluster.ErrBusy: codes.Unavailable, cluster.ErrUnknown: codes.Unavailable,
 		cluster.ErrNotFresh: codes.Unavailable, cluster.ErrNoLeader: codes.Unavailable, cluster.ErrNotRunning: codes.Unavailable,
+		cluster.ErrTooOld: codes.FailedPrecondition, fsm.ErrDiverged: codes.Unavailable,
 		cluster.ErrWrongCluster: codes.FailedPrecondition, cluster.ErrRemoved: codes.FailedPrecondition, cluster.ErrLastVoter: codes.FailedPrecondition,
 		cluster.ErrNoMember: codes.NotFound, cluster.ErrInvalid: codes.InvalidArgument, binding.ErrInvalid: codes.InvalidArgument,
 		context.Canceled: codes.Canceled, context.DeadlineExceeded: codes.DeadlineExceeded,

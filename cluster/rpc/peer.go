@@ -54,5 +54,6 @@ func (p *PeerService) Describe(ctx context.Context, r *peerv1.DescribeRequest) (
 		NodeId: d.NodeID, Name: d.Name, ClusterId: d.ClusterID, State: d.State, Voter: d.Voter, AppliedIndex: d.AppliedIndex,
 		FreshMs: freshMS(d.Fresh), Bindings: d.Bindings, Ready: d.Ready, Reasons: d.Reasons, Version: d.Version, StateHash: d.StateHash,
 		BootstrapExpect: uint32(d.BootstrapExpect), RaftAddress: d.RaftAddress, GrpcAddress: d.GRPCAddress, HasState: d.HasState, Founders: d.Founders,
+		FormatLevel: d.Level, MaxFormatLevel: d.MaxLevel, CheckpointIndex: d.Checkpoint.Index, CheckpointHash: d.Checkpoint.Hash,
 	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/fsm"
 	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
 	peerv1 "github.com/leasehold/leasehold/proto/peer/v1"
 )
@@ -75,6 +76,8 @@ func (p *Peers) Describe(ctx context.Context, addr string, stateHash bool) (clus
 		AppliedIndex: r.GetAppliedIndex(), Fresh: freshAge(r.GetFreshMs()), Bindings: r.GetBindings(), Ready: r.GetReady(),
 		Reasons: r.GetReasons(), Version: r.GetVersion(), StateHash: r.GetStateHash(), BootstrapExpect: int(r.GetBootstrapExpect()),
 		RaftAddress: r.GetRaftAddress(), GRPCAddress: r.GetGrpcAddress(), HasState: r.GetHasState(), Founders: r.GetFounders(),
+		Level: r.GetFormatLevel(), MaxLevel: r.GetMaxFormatLevel(),
+		Checkpoint: fsm.Checkpoint{Index: r.GetCheckpointIndex(), Hash: r.GetCheckpointHash()},
 	}, nil
 }
 
@@ -85,7 +88,7 @@ func (p *Peers) Join(ctx context.Context, addr string, j cluster.JoinRequest) (c
 		return "", err
 	}
 	r, err := adminv1.NewAdminClient(conn).Join(ctx, &adminv1.JoinRequest{Id: j.ID, Name: j.Name, RaftAddress: j.RaftAddress,
-		GrpcAddress: j.GRPCAddress, Voter: j.Voter, ClusterId: j.ClusterID})
+		GrpcAddress: j.GRPCAddress, Voter: j.Voter, ClusterId: j.ClusterID, MaxFormatLevel: j.MaxLevel})
 	if err != nil {
 		return "", asking(addr, "a place in the cluster", err)
 	}

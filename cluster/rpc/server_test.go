@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/fsm"
 	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
 	peerv1 "github.com/leasehold/leasehold/proto/peer/v1"
 )
@@ -39,7 +40,8 @@ type node struct {
 func description() cluster.Description {
 	return cluster.Description{NodeID: "id-1", Name: "node1", ClusterID: "c", State: "follower", Voter: true,
 		AppliedIndex: 7, Fresh: 250 * time.Millisecond, Bindings: 3, Ready: true, Reasons: []string{"a", "b"}, Version: "v1",
-		BootstrapExpect: 3, RaftAddress: "r:1", GRPCAddress: "g:1", HasState: true}
+		BootstrapExpect: 3, RaftAddress: "r:1", GRPCAddress: "g:1", HasState: true,
+		Level: 2, MaxLevel: 3, Checkpoint: fsm.Checkpoint{Index: 5, Hash: 1<<64 - 1}}
 }
 
 func (n *node) ServeReadIndex(_ context.Context, clusterID string) (cluster.ReadIndex, error) {
@@ -76,7 +78,7 @@ func (n *node) Describe(ctx context.Context, stateHash bool) (cluster.Descriptio
 
 // Join answers like a leader.
 func (n *node) Join(_ context.Context, r *adminv1.JoinRequest) (*adminv1.JoinResponse, error) {
-	return &adminv1.JoinResponse{ClusterId: r.GetId() + r.GetName() + r.GetRaftAddress() + r.GetGrpcAddress() + r.GetClusterId()}, n.err
+	return &adminv1.JoinResponse{ClusterId: r.GetId() + r.GetName() + r.GetRaftAddress() + r.GetGrpcAddress() + r.GetClusterId() + fmt.Sprint(r.GetMaxFormatLevel())}, n.err
 }
 
 // start serves the node on the address and gives the listener's; stop ends it.
@@ -142,8 +144,8 @@ func TestPeersAsk(t *testing.T) {
 	if got, err := p.Describe(ctx, addr, true); err != nil || got.StateHash != "beef" {
 		t.Errorf("description %+v, %v", got, err)
 	}
-	j := cluster.JoinRequest{ID: "1", Name: "2", RaftAddress: "3", GRPCAddress: "4", ClusterID: "5"}
-	if got, err := p.Join(ctx, addr, j); err != nil || got != "12345" {
+	j := cluster.JoinRequest{ID: "1", Name: "2", RaftAddress: "3", GRPCAddress: "4", ClusterID: "5", MaxLevel: 6}
+	if got, err := p.Join(ctx, addr, j); err != nil || got != "123456" {
 		t.Errorf("joined %q, %v", got, err)
 	}
 }

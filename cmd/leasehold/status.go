@@ -81,6 +81,8 @@ type nodeObject struct {
 	RaftAddress  string   `json:"raft_address,omitempty"`
 	GRPCAddress  string   `json:"grpc_address,omitempty"`
 	StateHash    string   `json:"state_hash,omitempty"`
+	Level        uint32   `json:"format_level,omitempty"`
+	MaxLevel     uint32   `json:"max_format_level,omitempty"`
 }
 
 func statusJSON(r *adminv1.StatusResponse) statusObject {
@@ -91,6 +93,7 @@ func statusJSON(r *adminv1.StatusResponse) statusObject {
 			ID: n.GetId(), Name: n.GetName(), State: n.GetState(), Voter: n.GetVoter(), AppliedIndex: n.GetAppliedIndex(),
 			FreshMS: n.GetFreshMs(), Bindings: n.GetBindings(), Ready: n.GetReady(), Reasons: n.GetReasons(), Version: n.GetVersion(),
 			RaftAddress: n.GetRaftAddress(), GRPCAddress: n.GetGrpcAddress(), StateHash: n.GetStateHash(),
+			Level: n.GetFormatLevel(), MaxLevel: n.GetMaxFormatLevel(),
 		})
 	}
 	return o

@@ -113,5 +113,11 @@ func registerNodeMetrics(r prometheus.Registerer, n *cluster.Node, m *fsm.FSM) {
 		}
 		return d.Seconds()
 	})
+	gauge("leasehold_format_level", "Format level that is active in the log.", func() float64 { return float64(m.Level()) })
+	gauge("leasehold_max_format_level", "Highest format level that this version reads.", func() float64 { return float64(m.MaxLevel()) })
+	gauge("leasehold_checkpoint_index", "Raft index of the newest checkpoint, at which the nodes compare what they have applied; 0 before the first.", func() float64 {
+		c, _ := m.Checkpoint()
+		return float64(c.Index)
+	})
 	gauge("leasehold_clock_seconds", "Cluster time, seconds since 1970.", func() float64 { return float64(n.Now()) / 1000 })
 }

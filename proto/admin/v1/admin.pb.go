@@ -160,22 +160,24 @@ func (x *StatusResponse) GetStateHash() string {
 }
 
 type NodeStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // leader, follower, candidate, non-voter, unreachable
-	Voter         bool                   `protobuf:"varint,4,opt,name=voter,proto3" json:"voter,omitempty"`
-	AppliedIndex  uint64                 `protobuf:"varint,5,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
-	FreshMs       uint64                 `protobuf:"varint,6,opt,name=fresh_ms,json=freshMs,proto3" json:"fresh_ms,omitempty"` // age of the newest proof that the node had everything committed
-	Bindings      uint64                 `protobuf:"varint,7,opt,name=bindings,proto3" json:"bindings,omitempty"`
-	Ready         bool                   `protobuf:"varint,8,opt,name=ready,proto3" json:"ready,omitempty"`
-	Version       string                 `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
-	RaftAddress   string                 `protobuf:"bytes,10,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
-	GrpcAddress   string                 `protobuf:"bytes,11,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
-	StateHash     string                 `protobuf:"bytes,12,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"` // hex
-	Reasons       []string               `protobuf:"bytes,13,rep,name=reasons,proto3" json:"reasons,omitempty"`                      // why it is not ready
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name           string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	State          string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // leader, follower, candidate, non-voter, unreachable
+	Voter          bool                   `protobuf:"varint,4,opt,name=voter,proto3" json:"voter,omitempty"`
+	AppliedIndex   uint64                 `protobuf:"varint,5,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	FreshMs        uint64                 `protobuf:"varint,6,opt,name=fresh_ms,json=freshMs,proto3" json:"fresh_ms,omitempty"` // age of the newest proof that the node had everything committed
+	Bindings       uint64                 `protobuf:"varint,7,opt,name=bindings,proto3" json:"bindings,omitempty"`
+	Ready          bool                   `protobuf:"varint,8,opt,name=ready,proto3" json:"ready,omitempty"`
+	Version        string                 `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
+	RaftAddress    string                 `protobuf:"bytes,10,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
+	GrpcAddress    string                 `protobuf:"bytes,11,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
+	StateHash      string                 `protobuf:"bytes,12,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`                   // hex
+	Reasons        []string               `protobuf:"bytes,13,rep,name=reasons,proto3" json:"reasons,omitempty"`                                        // why it is not ready
+	FormatLevel    uint32                 `protobuf:"varint,14,opt,name=format_level,json=formatLevel,proto3" json:"format_level,omitempty"`            // the format level that is active in its log
+	MaxFormatLevel uint32                 `protobuf:"varint,15,opt,name=max_format_level,json=maxFormatLevel,proto3" json:"max_format_level,omitempty"` // the highest that its version reads
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *NodeStatus) Reset() {
@@ -297,6 +299,20 @@ func (x *NodeStatus) GetReasons() []string {
 		return x.Reasons
 	}
 	return nil
+}
+
+func (x *NodeStatus) GetFormatLevel() uint32 {
+	if x != nil {
+		return x.FormatLevel
+	}
+	return 0
+}
+
+func (x *NodeStatus) GetMaxFormatLevel() uint32 {
+	if x != nil {
+		return x.MaxFormatLevel
+	}
+	return 0
 }
 
 type MembersRequest struct {
@@ -472,16 +488,17 @@ func (x *Member) GetGossip() string {
 }
 
 type JoinRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	RaftAddress   string                 `protobuf:"bytes,3,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
-	GrpcAddress   string                 `protobuf:"bytes,4,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
-	Voter         bool                   `protobuf:"varint,5,opt,name=voter,proto3" json:"voter,omitempty"`
-	ClusterId     string                 `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // what the node knows; empty for one that never was in a cluster
-	Forwarded     bool                   `protobuf:"varint,7,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name           string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	RaftAddress    string                 `protobuf:"bytes,3,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
+	GrpcAddress    string                 `protobuf:"bytes,4,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
+	Voter          bool                   `protobuf:"varint,5,opt,name=voter,proto3" json:"voter,omitempty"`
+	ClusterId      string                 `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // what the node knows; empty for one that never was in a cluster
+	Forwarded      bool                   `protobuf:"varint,7,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
+	MaxFormatLevel uint32                 `protobuf:"varint,8,opt,name=max_format_level,json=maxFormatLevel,proto3" json:"max_format_level,omitempty"` // the highest format level that the node reads; 0 means 1
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *JoinRequest) Reset() {
@@ -561,6 +578,13 @@ func (x *JoinRequest) GetForwarded() bool {
 		return x.Forwarded
 	}
 	return false
+}
+
+func (x *JoinRequest) GetMaxFormatLevel() uint32 {
+	if x != nil {
+		return x.MaxFormatLevel
+	}
+	return 0
 }
 
 type JoinResponse struct {
@@ -1493,7 +1517,7 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"serverDuid\x12\x19\n" +
 	"\bclock_ms\x18\x06 \x01(\x12R\aclockMs\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\a \x01(\tR\tstateHash\"\xe7\x02\n" +
+	"state_hash\x18\a \x01(\tR\tstateHash\"\xb4\x03\n" +
 	"\n" +
 	"NodeStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -1510,7 +1534,9 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"\fgrpc_address\x18\v \x01(\tR\vgrpcAddress\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\f \x01(\tR\tstateHash\x12\x18\n" +
-	"\areasons\x18\r \x03(\tR\areasons\"\x10\n" +
+	"\areasons\x18\r \x03(\tR\areasons\x12!\n" +
+	"\fformat_level\x18\x0e \x01(\rR\vformatLevel\x12(\n" +
+	"\x10max_format_level\x18\x0f \x01(\rR\x0emaxFormatLevel\"\x10\n" +
 	"\x0eMembersRequest\"G\n" +
 	"\x0fMembersResponse\x124\n" +
 	"\amembers\x18\x01 \x03(\v2\x1a.leasehold.admin.v1.MemberR\amembers\"\xb8\x01\n" +
@@ -1521,7 +1547,7 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"\fgrpc_address\x18\x04 \x01(\tR\vgrpcAddress\x12\x14\n" +
 	"\x05voter\x18\x05 \x01(\bR\x05voter\x12\x16\n" +
 	"\x06leader\x18\x06 \x01(\bR\x06leader\x12\x16\n" +
-	"\x06gossip\x18\a \x01(\tR\x06gossip\"\xca\x01\n" +
+	"\x06gossip\x18\a \x01(\tR\x06gossip\"\xf4\x01\n" +
 	"\vJoinRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1530,7 +1556,8 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"\x05voter\x18\x05 \x01(\bR\x05voter\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x06 \x01(\tR\tclusterId\x12\x1c\n" +
-	"\tforwarded\x18\a \x01(\bR\tforwarded\"-\n" +
+	"\tforwarded\x18\a \x01(\bR\tforwarded\x12(\n" +
+	"\x10max_format_level\x18\b \x01(\rR\x0emaxFormatLevel\"-\n" +
 	"\fJoinResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\"\x0e\n" +

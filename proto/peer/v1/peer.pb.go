@@ -284,8 +284,12 @@ type DescribeResponse struct {
 	BootstrapExpect uint32                 `protobuf:"varint,13,opt,name=bootstrap_expect,json=bootstrapExpect,proto3" json:"bootstrap_expect,omitempty"`
 	RaftAddress     string                 `protobuf:"bytes,14,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
 	GrpcAddress     string                 `protobuf:"bytes,15,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
-	HasState        bool                   `protobuf:"varint,16,opt,name=has_state,json=hasState,proto3" json:"has_state,omitempty"` // whether it has a Raft log or snapshot of its own
-	Founders        string                 `protobuf:"bytes,17,opt,name=founders,proto3" json:"founders,omitempty"`                  // digest of the founders that it sees, before there is a cluster
+	HasState        bool                   `protobuf:"varint,16,opt,name=has_state,json=hasState,proto3" json:"has_state,omitempty"`                      // whether it has a Raft log or snapshot of its own
+	Founders        string                 `protobuf:"bytes,17,opt,name=founders,proto3" json:"founders,omitempty"`                                       // digest of the founders that it sees, before there is a cluster
+	FormatLevel     uint32                 `protobuf:"varint,18,opt,name=format_level,json=formatLevel,proto3" json:"format_level,omitempty"`             // the format level that is active in its log; 0 means 1
+	MaxFormatLevel  uint32                 `protobuf:"varint,19,opt,name=max_format_level,json=maxFormatLevel,proto3" json:"max_format_level,omitempty"`  // the highest that it reads; 0 means 1
+	CheckpointIndex uint64                 `protobuf:"varint,20,opt,name=checkpoint_index,json=checkpointIndex,proto3" json:"checkpoint_index,omitempty"` // of its newest checkpoint; 0: none yet
+	CheckpointHash  uint64                 `protobuf:"fixed64,21,opt,name=checkpoint_hash,json=checkpointHash,proto3" json:"checkpoint_hash,omitempty"`   // rolling hash of what it had applied at that index
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -439,6 +443,34 @@ func (x *DescribeResponse) GetFounders() string {
 	return ""
 }
 
+func (x *DescribeResponse) GetFormatLevel() uint32 {
+	if x != nil {
+		return x.FormatLevel
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetMaxFormatLevel() uint32 {
+	if x != nil {
+		return x.MaxFormatLevel
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetCheckpointIndex() uint64 {
+	if x != nil {
+		return x.CheckpointIndex
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetCheckpointHash() uint64 {
+	if x != nil {
+		return x.CheckpointHash
+	}
+	return 0
+}
+
 var File_peer_v1_peer_proto protoreflect.FileDescriptor
 
 const file_peer_v1_peer_proto_rawDesc = "" +
@@ -459,7 +491,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\anode_id\x18\x03 \x01(\tR\x06nodeId\"0\n" +
 	"\x0fDescribeRequest\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\x01 \x01(\bR\tstateHash\"\xf9\x03\n" +
+	"state_hash\x18\x01 \x01(\bR\tstateHash\"\x9a\x05\n" +
 	"\x10DescribeResponse\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
@@ -480,7 +512,11 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\fraft_address\x18\x0e \x01(\tR\vraftAddress\x12!\n" +
 	"\fgrpc_address\x18\x0f \x01(\tR\vgrpcAddress\x12\x1b\n" +
 	"\thas_state\x18\x10 \x01(\bR\bhasState\x12\x1a\n" +
-	"\bfounders\x18\x11 \x01(\tR\bfounders2\xfc\x01\n" +
+	"\bfounders\x18\x11 \x01(\tR\bfounders\x12!\n" +
+	"\fformat_level\x18\x12 \x01(\rR\vformatLevel\x12(\n" +
+	"\x10max_format_level\x18\x13 \x01(\rR\x0emaxFormatLevel\x12)\n" +
+	"\x10checkpoint_index\x18\x14 \x01(\x04R\x0fcheckpointIndex\x12'\n" +
+	"\x0fcheckpoint_hash\x18\x15 \x01(\x06R\x0echeckpointHash2\xfc\x01\n" +
 	"\x04Peer\x12V\n" +
 	"\tReadIndex\x12#.leasehold.peer.v1.ReadIndexRequest\x1a$.leasehold.peer.v1.ReadIndexResponse\x12G\n" +
 	"\x04Term\x12\x1e.leasehold.peer.v1.TermRequest\x1a\x1f.leasehold.peer.v1.TermResponse\x12S\n" +
