@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/leasehold/leasehold/cluster"
@@ -14,25 +16,47 @@ import (
 
 // forward passes a session on to the leader, and its answers back.
 func (s *Service) forward(ctx context.Context, stream ingestv1.Ingest_FeedServer, hello *ingestv1.Hello, leader string) error {
-	conn, err := s.dialer.Conn(leader)
-	if err != nil {
-		return fmt.Errorf("pass the session on to %s: %w: %w", leader, cluster.ErrNoLeader, err)
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	up, err := ingestv1.NewIngestClient(conn).Feed(ctx)
+	up, welcome, err := s.greet(ctx, hello, leader)
 	if err != nil {
 		return fmt.Errorf("pass the session on to %s: %w", leader, err)
 	}
-	greeting := &ingestv1.Hello{Source: hello.GetSource(), Epoch: hello.GetEpoch(), Forwarded: true}
-	if err := up.Send(&ingestv1.FeedRequest{Request: &ingestv1.FeedRequest_Hello{Hello: greeting}}); err != nil {
-		_, err = up.Recv() // a broken stream tells its reason here
-		return fmt.Errorf("pass the session on to %s: %w", leader, err)
+	if err := stream.Send(welcome); err != nil {
+		return err
 	}
 	s.metrics.forwarded.Inc()
 	// The receiving half of the feeder's stream ends with the call, so its goroutine may outlive this function by a moment.
 	go func() { cancel(passUp(stream, up)) }()
 	return passDown(ctx, up, stream)
+}
+
+// greet begins the session with the leader and takes its welcome. A leader that cannot take it, or that can't be reached, leaves
+// it unwelcomed; one that refuses it does not.
+func (s *Service) greet(ctx context.Context, hello *ingestv1.Hello, leader string) (ingestv1.Ingest_FeedClient, *ingestv1.FeedResponse, error) {
+	conn, err := s.dialer.Conn(leader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", cluster.ErrNoLeader, err)
+	}
+	up, err := ingestv1.NewIngestClient(conn).Feed(ctx)
+	if err == nil {
+		greeting := &ingestv1.Hello{Source: hello.GetSource(), Epoch: hello.GetEpoch(), Forwarded: true}
+		// A broken stream tells its reason when it is received from.
+		_ = up.Send(&ingestv1.FeedRequest{Request: &ingestv1.FeedRequest_Hello{Hello: greeting}})
+		var welcome *ingestv1.FeedResponse
+		if welcome, err = up.Recv(); err == nil {
+			return up, welcome, nil
+		}
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, nil, unwelcomed{fmt.Errorf("%w: it ended the session", cluster.ErrNotLeader)}
+	case ctx.Err() != nil: // another leads by now, or the feeder is gone
+		return nil, nil, unwelcomed{context.Cause(ctx)}
+	case status.Code(err) == codes.Unavailable:
+		return nil, nil, unwelcomed{err}
+	}
+	return nil, nil, err
 }
 
 // passUp hands the feeder's batches to the leader; nil when the feeder has closed its side. A batch is read as a message of which

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -24,6 +25,7 @@ const (
 	sweepLimit       = 16384           // bindings that one tick looks after while a sweep is waited for
 	leaderHold       = 7 * time.Second // how long a session waits for a leader
 	maxSessions      = 2048            // sessions at once on a node
+	retryPause       = 20 * time.Millisecond
 )
 
 // Node is what ingest needs of the node: *cluster.Node.
@@ -94,15 +96,50 @@ func (s *Service) Feed(stream ingestv1.Ingest_FeedServer) error {
 	if n := s.open.Add(1); n > maxSessions {
 		return status.Errorf(codes.ResourceExhausted, "this node has %d sessions, more are not taken", maxSessions)
 	}
+	s.metrics.sessions.Inc()
+	defer s.metrics.sessions.Dec()
+	if err := s.lead(stream, hello, session); err != nil {
+		return fmt.Errorf("session of source %q: %w", session.Source, err)
+	}
+	return nil
+}
+
+// unwelcomed is the end of a session before its feeder was told anything: it may be begun with another leader, and the feeder
+// notices nothing.
+type unwelcomed struct{ error }
+
+func (e unwelcomed) Unwrap() error { return e.error }
+
+// lead finds the leader and runs the session with it. One that leads no more by the time that it is asked is followed by the
+// next, for as long as a session waits for a leader; a call that was passed on is answered at once, for its node to do so.
+func (s *Service) lead(stream ingestv1.Ingest_FeedServer, hello *ingestv1.Hello, session fsm.Session) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(s.running, func() { cancel(context.Cause(s.running)) })()
-	leader, err := forward.Await(ctx, s.node, hello.GetForwarded(), s.hold)
-	if err != nil {
-		return fmt.Errorf("session of source %q: %w", session.Source, err)
+	for until := time.Now().Add(s.hold); ; {
+		changed := s.node.LeaderChanged()
+		leader, err := forward.Await(ctx, s.node, hello.GetForwarded(), time.Until(until))
+		if err != nil {
+			return err
+		}
+		err = s.with(ctx, leader, stream, hello, session)
+		if _, mayRetry := errors.AsType[unwelcomed](err); !mayRetry || hello.GetForwarded() || ctx.Err() != nil || time.Now().After(until) {
+			return err
+		}
+		s.log.Debug("session is begun with another leader", "source", session.Source, "error", err)
+		again := time.NewTimer(retryPause)
+		select {
+		case <-changed:
+		case <-again.C:
+		case <-ctx.Done():
+		}
+		again.Stop()
 	}
-	s.metrics.sessions.Inc()
-	defer s.metrics.sessions.Dec()
+}
+
+// with runs the session with one leader: here if leader is empty.
+func (s *Service) with(ctx context.Context, leader string, stream ingestv1.Ingest_FeedServer, hello *ingestv1.Hello, session fsm.Session) error {
+	ctx, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

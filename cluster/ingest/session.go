@@ -35,7 +35,7 @@ type localSession struct {
 // end of a sweep like one.
 func (s *Service) serve(ctx context.Context, stream ingestv1.Ingest_FeedServer, session fsm.Session) error {
 	if _, err := s.awaitSweep(ctx, session.Source); err != nil {
-		return fmt.Errorf("wait for the end of an earlier sweep: %w", err)
+		return unwelcomed{fmt.Errorf("wait for the end of an earlier sweep: %w", err)}
 	}
 	applied, _ := s.sessions.Session(session.Source, session.Epoch)
 	welcome := &ingestv1.Welcome{AppliedSequence: applied, MaxBytesInFlight: maxBytesInFlight}

@@ -13,8 +13,8 @@ import (
 const metricDrain = "leasehold_drain_seconds"
 
 // drain is what a planned stop spends before anything is refused: the node is not ready, and answers as before while virtual
-// addresses and requestors move. Leadership goes first, so that what comes now finds the next leader; then ingest sessions end,
-// for feeders to go on at another node. It ends after drain.delay, or sooner when hurry or failed say so.
+// addresses and requestors move. Leadership goes first, so that by the time that anything is refused here another node has long
+// led. It ends after drain.delay, or sooner when hurry or failed say so.
 func (n *process) drain(hurry <-chan os.Signal, failed chan *part) {
 	n.drainBegan.Store(time.Now().UnixNano())
 	n.log.Info("drain begins: not ready, and answering while addresses move", "delay", n.cfg.Drain.Delay, "timeout", n.cfg.Drain.Timeout)
@@ -22,45 +22,14 @@ func (n *process) drain(hurry <-chan os.Signal, failed chan *part) {
 	n.node.Drain()
 	n.rpc.SetServing(false)
 	n.bulk.Retire()
-	waiting, giveUp := context.WithCancel(context.Background())
-	given := make(chan struct{})
-	go func() {
-		defer close(given)
-		n.awaitOtherLeader(waiting)
-	}()
 	delay := time.NewTimer(n.cfg.Drain.Delay)
 	defer delay.Stop()
-	for led := given; ; {
-		select {
-		case <-led:
-			n.ingest.Stop()
-			led = nil
-			continue
-		case <-delay.C:
-		case <-hurry:
-			n.log.Info("drain is hastened: no more waiting for addresses to move")
-		case p := <-failed:
-			failed <- p // whoever stops it tells its error
-		}
-		break
-	}
-	giveUp()
-	<-given
-	n.ingest.Stop()
-}
-
-// awaitOtherLeader waits until this node knows that another leads.
-func (n *process) awaitOtherLeader(ctx context.Context) {
-	for {
-		changed := n.node.LeaderChanged()
-		if m, ok := n.node.Leader(); ok && m.ID != n.node.ID() {
-			return
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
-		}
+	select {
+	case <-delay.C:
+	case <-hurry:
+		n.log.Info("drain is hastened: no more waiting for addresses to move")
+	case p := <-failed:
+		failed <- p // whoever stops it tells its error
 	}
 }
 
@@ -82,12 +51,12 @@ func (n *process) stopBulk(bulk *part, hurry <-chan os.Signal) error {
 // of leadership, proposals under way and a last snapshot.
 const stopMargin = 40 * time.Second
 
-// stopAll ends the parts in the order in which relays notice least: answers, ingest, then leadership and log, then what others
-// ask this node through.
+// stopAll ends the parts in the order in which others notice least: ingest, whose feeders go on at another node at once,
+// answers, then the log, and leadership if nobody wanted it before, then what others ask this node through.
 func (n *process) stopAll(parts parts, hurry <-chan os.Signal) error {
-	err := n.stopBulk(parts.bulk, hurry)
-	n.log.Info("answers have ended; the log is closed next")
 	n.ingest.Stop()
+	err := n.stopBulk(parts.bulk, hurry)
+	n.log.Info("answers have ended; the log is closed next", "drained", n.drained().Round(time.Millisecond))
 	return errors.Join(err, parts.node.stop(), parts.rpc.stop(), parts.http.stop())
 }
 

@@ -17,6 +17,7 @@ const (
 	refusedLimit     = "limit"
 	refusedRequestor = "requestor-limit"
 	refusedDraining  = "draining"
+	refusedStarting  = "starting"
 	refusedSocket    = "socket"
 )
 

@@ -43,6 +43,9 @@ type Config struct {
 	MaxViewPinned int64
 	// DrainTimeout is how long running answers may go on after Run's context has ended.
 	DrainTimeout time.Duration
+	// Answering is closed when the server first can answer. Connections that come before are closed at accept, so that their
+	// requestors ask another server at once instead of waiting. Nil: it can from the start.
+	Answering <-chan struct{}
 	// SendBuffer is how many octets of replies are gathered before they are written; at most 120 KiB. One message more may
 	// stand behind them.
 	SendBuffer int

@@ -49,7 +49,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		connections:  gauge(MetricConnections, "Open bulk leasequery connections, limited by BULK_LQ_MAX_CONNS (RFC 5460 7.1)."),
 		accepted:     counter(MetricAccepted, "Connections accepted from permitted requestors (RFC 5460 7.1)."),
-		refused:      byReason(MetricRefused, "Connections closed at accept: stranger, BULK_LQ_MAX_CONNS or requestor limit (RFC 5460 7.1)."),
+		refused:      byReason(MetricRefused, "Connections closed at accept: stranger, BULK_LQ_MAX_CONNS or requestor limit (RFC 5460 7.1), or not able to answer yet."),
 		closed:       byReason(MetricClosed, "Connections ended, by reason; stalled and frame-timeout are BULK_LQ_DATA_TIMEOUT (RFC 5460 5.6, 7.4)."),
 		acceptErrors: counter(MetricAcceptErrors, "Errors of the listening socket, such as no file descriptor left."),
 		running:      gauge(MetricRunning, "LEASEQUERY messages whose answer has not been sent whole (RFC 5460 7.3)."),

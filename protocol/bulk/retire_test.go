@@ -100,3 +100,23 @@ func TestRetire(t *testing.T) {
 		})
 	})
 }
+
+func TestNobodyIsAcceptedBeforeItCanAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answering := make(chan struct{})
+		f := newFixture(t, Config{Answering: answering}, &script{}).start(t)
+		if all, err := readAll(f.dial()); len(all) > 0 || !isEnd(err) {
+			t.Errorf("early connection got %v, %v", all, err)
+		}
+		if n := f.metric(t, MetricRefused, refusedStarting); n != 1 {
+			t.Errorf("%s{%s} = %v, want 1", MetricRefused, refusedStarting, n)
+		}
+		close(answering)
+		c := f.dial()
+		send(t, c, ask(1, 0))
+		if _, err := readOne(dhcpv6.NewReader(c, nil)); err != nil {
+			t.Errorf("connection to a server that can answer: %v", err)
+		}
+		f.stop(t)
+	})
+}

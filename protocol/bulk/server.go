@@ -173,11 +173,27 @@ func (s *Server) admitted(socket net.Conn, peer netip.AddrPort) (*conn, string) 
 	if !ok {
 		return nil, refusedStranger
 	}
+	if !s.answering() {
+		return nil, refusedStarting
+	}
 	if err := tune(socket, s.config.DataTimeout, s.config.SendBuffer); err != nil {
 		s.log.Debug("bulk leasequery connection not set up", "requestor", peer.String(), "err", err)
 		return nil, refusedSocket
 	}
 	return s.admission.admit(s, socket, peer, entry)
+}
+
+// answering tells whether the server can answer yet.
+func (s *Server) answering() bool {
+	if s.config.Answering == nil {
+		return true
+	}
+	select {
+	case <-s.config.Answering:
+		return true
+	default:
+		return false
+	}
 }
 
 // peerOf is the requestor's address without zone, as policies know it; the zero AddrPort when the socket has none.

@@ -51,6 +51,7 @@ func (e *Engine) Begin(ctx context.Context, r Request) (*Answer, error) {
 		return a.refuse(refused), nil
 	}
 	view, err := e.state.View(ctx)
+	a.serverDUID = e.state.ServerDUID() // a node that has only just started may have learned it meanwhile
 	if err != nil {
 		return a.withoutView(ctx, refused, err)
 	}
