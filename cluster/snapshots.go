@@ -264,4 +264,3 @@ func removeUnfinished(dir string, logger *slog.Logger) error {
 	}
 	return nil
 }
-

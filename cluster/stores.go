@@ -17,7 +17,7 @@ import (
 const (
 	retainSnapshots = 2
 	logCacheEntries = 128
-	deleteChunk     = 1000 // log entries deleted in one transaction, which holds up writes
+	deleteChunk     = 1000     // log entries deleted in one transaction, which holds up writes
 	minSnapshotLog  = 64 << 20 // octets of log that are worth a snapshot, however small the state is
 )
 

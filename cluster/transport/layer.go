@@ -21,6 +21,7 @@ type Layer struct {
 	cluster  string
 	id       string
 	logger   *slog.Logger
+	stall    time.Duration // how long a message may make no progress
 
 	start   sync.Once
 	running sync.WaitGroup
@@ -46,7 +47,7 @@ func NewLayer(ln net.Listener, advertise, cluster, id string, logger *slog.Logge
 		advertise = ln.Addr().String()
 	}
 	return &Layer{
-		listener: ln, address: address(advertise), cluster: cluster, id: id, logger: logger,
+		listener: ln, address: address(advertise), cluster: cluster, id: id, logger: logger, stall: stallTimeout,
 		ready: make(chan net.Conn), done: make(chan struct{}), open: map[net.Conn]struct{}{},
 	}, nil
 }
@@ -168,7 +169,7 @@ func (l *Layer) admit(c net.Conn) {
 
 // receive reads the preamble and hands the connection to Accept.
 func (l *Layer) receive(c net.Conn) {
-	counted := &conn{Conn: c, layer: l}
+	counted := &conn{Conn: c, layer: l, stall: l.stall}
 	if err := l.welcome(c); err != nil {
 		l.logger.Warn("close raft connection", "peer", c.RemoteAddr(), "error", err)
 		_ = counted.Close()
@@ -192,18 +193,4 @@ func (l *Layer) welcome(c net.Conn) error {
 		return err
 	}
 	return c.SetReadDeadline(time.Time{})
-}
-
-// conn is an accepted connection that gives its place back when it is closed.
-type conn struct {
-	net.Conn
-	layer *Layer
-}
-
-// Close closes the connection.
-func (c *conn) Close() error {
-	c.layer.mu.Lock()
-	delete(c.layer.open, c.Conn)
-	c.layer.mu.Unlock()
-	return c.Conn.Close()
 }

@@ -22,6 +22,7 @@ const (
 // embeds: without WithPreVote Raft would silently do without pre-votes.
 type Transport struct {
 	*raft.NetworkTransport
+	loops *loops
 }
 
 var (
@@ -41,7 +42,7 @@ func New(layer *Layer, logger hclog.Logger) *Transport {
 		MsgpackUseNewTimeFormat: true,
 	})
 	t.TimeoutScale = timeoutScale
-	return &Transport{NetworkTransport: t}
+	return &Transport{NetworkTransport: t, loops: &loops{logger: logger, sent: map[raft.ServerID]int{}}}
 }
 
 // SetHeartbeatHandler does nothing: heartbeats reach Raft's main loop through Consumer like every other message
@@ -62,14 +63,19 @@ func splitTarget(to raft.ServerAddress) (id, addr string) {
 	return id, addr
 }
 
-// AppendEntriesPipeline opens a pipeline of AppendEntries to the server with the id.
+// AppendEntriesPipeline opens a pipeline of AppendEntries to the server with the id. Raft does that once it has caught up.
 func (t *Transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
+	t.loops.entries(id)
 	return t.NetworkTransport.AppendEntriesPipeline(id, target(id, addr))
 }
 
 // AppendEntries sends entries, or a heartbeat, to the server with the id.
 func (t *Transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	return t.NetworkTransport.AppendEntries(id, target(id, addr), req, resp)
+	err := t.NetworkTransport.AppendEntries(id, target(id, addr), req, resp)
+	if err == nil && resp.Success && len(req.Entries) > 0 {
+		t.loops.entries(id)
+	}
+	return err
 }
 
 // RequestVote asks the server with the id for its vote.
@@ -84,7 +90,12 @@ func (t *Transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, re
 
 // InstallSnapshot streams a snapshot to the server with the id.
 func (t *Transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
-	return t.NetworkTransport.InstallSnapshot(id, target(id, addr), req, resp, data)
+	whole := &counted{Reader: data}
+	err := t.NetworkTransport.InstallSnapshot(id, target(id, addr), req, resp, whole)
+	if whole.n >= req.Size {
+		t.loops.snapshot(id, req.LastLogIndex, req.Size)
+	}
+	return err
 }
 
 // TimeoutNow has the server with the id stand for election at once.
