@@ -47,7 +47,10 @@ func (f *FSM) publish(index uint64) {
 }
 
 func (f *FSM) applyLog(l *raft.Log) Result {
-	f.term = l.Term
+	if l.Index <= f.applied { // the state has it: see Restore
+		return Result{Index: l.Index, Clock: f.Clock()}
+	}
+	f.term, f.applied = l.Term, l.Index
 	if l.Type != raft.LogCommand {
 		f.store.Load().Advance(l.Index, f.Clock())
 		return Result{Index: l.Index, Clock: f.Clock()}

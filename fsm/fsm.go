@@ -37,6 +37,7 @@ type FSM struct {
 
 	// Of Raft's goroutine alone.
 	term    uint64
+	applied uint64           // index of the newest entry in the state
 	changes []binding.Change // reused by every entry
 	chain   uint64           // the rolling hash of the commands applied; 0 at a level without
 

@@ -82,13 +82,21 @@ func (s *snapshot) Release() { s.view.Release() }
 
 // Restore puts the state of a snapshot in place of what there is. The snapshot is read whole and verified first: after an error
 // the state is as it was. Views taken before stay valid.
+//
+// A snapshot older than the state changes nothing. Raft does install such a one: a leader that takes a follower for further
+// behind than it is sends its newest snapshot, and then every entry behind it again. Both are of one log, of what is committed,
+// so the state already has them all; were it to go back, readers that were told of a later index would be shown the past.
 func (f *FSM) Restore(from io.ReadCloser) error {
 	defer from.Close()
 	r, err := readSnapshot(from)
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	f.term, f.chain = r.header.term, r.chain
+	if r.header.index < f.applied {
+		f.config.Logger.Info("older snapshot left out", "snapshot", r.header.index, "applied", f.applied)
+		return nil
+	}
+	f.term, f.applied, f.chain = r.header.term, r.header.index, r.chain
 	f.level.Store(r.header.level)
 	f.news.Store(enoughNews) // it is not known what was applied since the checkpoint
 	f.mu.Lock()
