@@ -22,6 +22,7 @@ type Inspection struct {
 	Members       []Member // the newest membership that it knows of, committed or not, sorted by name, then id
 	MembersIndex  uint64   // the entry of that membership
 	BrokenOff     bool     // whether a recovery was begun here and not ended
+	Diverged      bool     // whether the node took itself out because its state was wrong: it cannot be recovered from
 }
 
 // Inspect reads what a stopped node has in its data directory, and changes nothing. It is an error while the node runs.
@@ -35,6 +36,7 @@ func Inspect(dir string, logger *slog.Logger) (_ Inspection, err error) {
 	if err != nil {
 		return Inspection{}, fmt.Errorf("inspect %q: %w", dir, err)
 	}
+	i.Diverged = sound(dir) != nil
 	plan, err := readPlan(dir)
 	i.BrokenOff = plan != nil
 	return i, err

@@ -47,6 +47,9 @@ func Recover(ctx context.Context, r Recovery, logger *slog.Logger) (_ Recovered,
 		return Recovered{}, fmt.Errorf("recover: %w", err)
 	}
 	defer func() { err = errors.Join(err, st.bolt.Close()) }()
+	if err := sound(r.DataDir); err != nil {
+		return Recovered{}, fmt.Errorf("recover: %w", err)
+	}
 	plan, err := readPlan(r.DataDir)
 	if err != nil {
 		return Recovered{}, fmt.Errorf("recover: %w", err)

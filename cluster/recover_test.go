@@ -185,6 +185,19 @@ func TestRecoveryRefuses(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
+	diverged := filepath.Join(m.Dir, "diverged.txt")
+	if err := os.WriteFile(diverged, []byte("for the test"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := recoverNode(t, m, []string{"node-0"}, []string{"node-1", "node-2"}); !errors.Is(err, fsm.ErrDiverged) {
+		t.Errorf("recover from a state that is wrong: %v", err)
+	}
+	if i, err := cluster.Inspect(m.Dir, slog.New(slog.DiscardHandler)); err != nil || !i.Diverged {
+		t.Errorf("inspect a state that is wrong: %+v, %v", i, err)
+	}
+	if err := os.Remove(diverged); err != nil {
+		t.Fatal(err)
+	}
 	m.Start()
 	c.WaitReady(m) // nothing was changed
 	if got := len(c.Leader().Node().Members()); got != 3 {

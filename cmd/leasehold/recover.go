@@ -109,6 +109,9 @@ func printInspection(w io.Writer, i cluster.Inspection) error {
 	if i.BrokenOff {
 		fmt.Fprintln(w, "a recovery was begun here and not ended: run leasehold recover again")
 	}
+	if i.Diverged {
+		fmt.Fprintln(w, "THIS NODE HAS DIVERGED: its state is wrong, and nothing can be recovered from it")
+	}
 	fmt.Fprintf(w, "membership of entry %d:\n\n", i.MembersIndex)
 	return printMembership(w, i.Members)
 }
@@ -140,11 +143,12 @@ type inspectionObject struct {
 	MembersIndex  uint64         `json:"members_index"`
 	Members       []memberObject `json:"members"`
 	BrokenOff     bool           `json:"broken_off,omitempty"`
+	Diverged      bool           `json:"diverged,omitempty"`
 }
 
 func inspectionJSON(i cluster.Inspection) inspectionObject {
 	return inspectionObject{NodeID: i.NodeID, ClusterID: i.ClusterID, Term: i.Term, LastIndex: i.LastIndex, LastTerm: i.LastTerm,
-		SnapshotIndex: i.SnapshotIndex, MembersIndex: i.MembersIndex, Members: offlineObjects(i.Members), BrokenOff: i.BrokenOff}
+		SnapshotIndex: i.SnapshotIndex, MembersIndex: i.MembersIndex, Members: offlineObjects(i.Members), BrokenOff: i.BrokenOff, Diverged: i.Diverged}
 }
 
 // recoveredObject is what `recover --json` prints.
