@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leasehold/leasehold/fsm"
 )
 
 // metricDrain is how long a planned stop has been under way.
@@ -29,8 +31,25 @@ func (n *process) drain(hurry <-chan os.Signal, failed chan *part) {
 	case <-hurry:
 		n.log.Info("drain is hastened: no more waiting for addresses to move")
 	case p := <-failed:
-		failed <- p // whoever stops it tells its error
+		n.broke(p)
 	}
+}
+
+// broke is what follows when a part ends by itself: whoever stops the part tells its error. Answers of a state that is known to be
+// wrong are not let end.
+func (n *process) broke(p *part) {
+	n.log.Error("node cannot go on", "part", p.name, "err", p.err)
+	n.node.Drain()
+	if errors.Is(p.err, fsm.ErrDiverged) {
+		n.endAnswers()
+	}
+}
+
+// endAnswers ends every running answer with QueryTerminated, and accepts nobody any more.
+func (n *process) endAnswers() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	n.bulk.Drain(over)
 }
 
 // stopBulk stops accepting and lets running answers end, for drain.timeout or until hurry says that they must end now.
@@ -40,9 +59,7 @@ func (n *process) stopBulk(bulk *part, hurry <-chan os.Signal) error {
 	case <-bulk.done:
 	case <-hurry:
 		n.log.Info("drain is hastened: running answers end with QueryTerminated")
-		over, cancel := context.WithCancel(context.Background())
-		cancel()
-		n.bulk.Drain(over)
+		n.endAnswers()
 	}
 	return bulk.stop()
 }

@@ -124,9 +124,9 @@ func (n *process) run(ctx context.Context) error {
 	case <-ctx.Done():
 		signal.Notify(hurry, os.Interrupt, syscall.SIGTERM) // the first one ended ctx
 		n.drain(hurry, failed)
-	case p := <-failed:
-		n.log.Error("node cannot go on", "part", p.name, "err", p.err)
-		n.node.Drain()
+	case broken := <-failed:
+		signal.Notify(hurry, os.Interrupt, syscall.SIGTERM)
+		n.broke(broken)
 	}
 	err := n.stopAll(p, hurry)
 	endWatch()

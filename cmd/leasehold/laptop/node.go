@@ -53,6 +53,9 @@ func (n *Node) Start() error {
 	return nil
 }
 
+// Replace makes the next Start run another binary.
+func (n *Node) Replace(binary string) { n.binary = binary }
+
 // Running tells whether the node's process runs.
 func (n *Node) Running() bool {
 	if n.exited == nil {
