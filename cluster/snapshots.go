@@ -173,7 +173,7 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	path := filepath.Join(s.dir, id, stateFile)
 	meta, r, err := s.SnapshotStore.Open(id)
 	if err != nil {
-		return nil, nil, s.fail(fmt.Errorf("snapshot file %q is %w: %w", path, raftlog.ErrDamaged, err))
+		return nil, nil, s.fail(fmt.Errorf("snapshot file %q is %w, or its checksum in %q is: %w", path, raftlog.ErrDamaged, filepath.Join(s.dir, id, metaFile), err))
 	}
 	s.opened.Store(&path)
 	return meta, r, nil
@@ -235,6 +235,7 @@ func (s *snapshotSink) Close() error {
 	s.store.damaged.Store(false)
 	st := s.store.stores
 	st.bolt.Advance(s.index)
+	st.log.noteSnapshot(s.index, s.term)
 	return st.log.disk.do("note snapshot", func() error { return st.bolt.SetSnapshot(s.index, s.term) })
 }
 

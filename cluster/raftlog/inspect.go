@@ -36,6 +36,10 @@ func inspectFile(path string) (f found, err error) {
 	}
 	defer file.Close()
 	m, err := readMeta(file, l.db.Info().PageSize)
+	// Also pages that are free must be there: bbolt maps as much as the file has, and looks for them behind that.
+	if want := int64(m.end * m.pageSize); err == nil && info.Size() < want {
+		err = fmt.Errorf("it has %d octets, want at least %d: it was cut off", info.Size(), want)
+	}
 	if err == nil {
 		f.extent, f.whole, err = inspectPages(file, m)
 	}
