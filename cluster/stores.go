@@ -19,6 +19,7 @@ const (
 	logCacheEntries = 128
 	deleteChunk     = 1000     // log entries deleted in one transaction, which holds up writes
 	minSnapshotLog  = 64 << 20 // octets of log that are worth a snapshot, however small the state is
+	diskPatience    = 2        // election timeouts that a leader's disk may stand still before another is to be elected
 )
 
 // stores is what Raft keeps on disk.
@@ -113,6 +114,7 @@ func (s *stores) open(dir string, logger *slog.Logger, broken func(error)) error
 	if err := s.bolt.Require(newest.Index); err != nil {
 		return err
 	}
+	s.log.noteSnapshot(newest.Index, newest.Term)
 	return s.beginReplay(newest.Index)
 }
 
@@ -154,42 +156,15 @@ func (s *stores) snapshotDue(most int64) (bool, error) {
 	return len(metas) == 0 || grown >= metas[0].Size, nil
 }
 
-// disk remembers the first error of the log's disk. After it nothing more is written: Raft's idea of its log may differ from
-// what the disk has, and only a restart makes them one again.
-type disk struct {
-	failed atomic.Pointer[error]
-	broken func(error)
-}
-
-// do runs a write unless one has failed before.
-func (d *disk) do(what string, write func() error) error {
-	if err := d.failed.Load(); err != nil {
-		return *err
-	}
-	err := write()
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("%s: %w", what, err)
-	d.fail(err)
-	return err
-}
-
-// fail tells of the first error.
-func (d *disk) fail(err error) {
-	if d.failed.CompareAndSwap(nil, &err) {
-		d.broken(err)
-	}
-}
-
 // logStore counts what is written to the log, and ends the node when the disk fails.
 type logStore struct {
 	raft.LogStore
 	disk  *disk
 	bytes atomic.Int64 // written since the newest snapshot was begun
 
-	replayed atomic.Uint64 // the next entry whose replay is to be counted
-	last     uint64        // the newest entry at the start
+	snapshot atomic.Pointer[raft.Log] // index and term of the newest snapshot's last entry; nil: none
+	replayed atomic.Uint64            // the next entry whose replay is to be counted
+	last     uint64                   // the newest entry at the start
 }
 
 // GetLog reads an entry. The first time that one from before the start is read, in order, it counts as written. One that is
@@ -199,12 +174,36 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 		if errors.Is(err, raftlog.ErrDamaged) {
 			s.disk.fail(err)
 		}
+		if errors.Is(err, raft.ErrLogNotFound) && s.endsSnapshot(index) {
+			*l = *s.snapshot.Load()
+			return nil
+		}
 		return err
 	}
 	if index <= s.last && s.replayed.CompareAndSwap(index, index+1) {
 		s.bytes.Add(int64(len(l.Data) + len(l.Extensions)))
 	}
 	return nil
+}
+
+// endsSnapshot tells whether the entry is not in the log because a snapshot that was installed ends with it. Raft knows its term
+// while nothing is behind it, and forgets it then: a leader that has to send what is behind it once more was refused, went back
+// through its whole log, sent the same snapshot again, and so on until it had a newer one. Whoever asks wants the term alone:
+// the entry is not sent to others, because the one before it, which would have to match first, is not in the log either.
+func (s *logStore) endsSnapshot(index uint64) bool {
+	end := s.snapshot.Load()
+	if end == nil || end.Index != index {
+		return false
+	}
+	var before raft.Log
+	return errors.Is(s.LogStore.GetLog(index-1, &before), raft.ErrLogNotFound)
+}
+
+// noteSnapshot notes the newest snapshot.
+func (s *logStore) noteSnapshot(index, term uint64) {
+	if end := s.snapshot.Load(); index > 0 && (end == nil || end.Index < index) {
+		s.snapshot.Store(&raft.Log{Index: index, Term: term})
+	}
 }
 
 // StoreLog stores one entry.
