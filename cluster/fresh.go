@@ -29,18 +29,28 @@ func (n *Node) freshSince(at time.Duration) {
 	}
 }
 
-// prove keeps proving that the node is up to date.
+// prove keeps proving that the node is up to date. Until it first is, every change of the leader is worth a try.
 func (n *Node) prove(ctx context.Context) {
 	for {
+		changed := n.changed.wait()
 		proof, cancel := context.WithTimeout(ctx, indexTimeout)
 		err := n.proveFresh(proof)
 		cancel()
 		if err == nil && len(n.Reasons()) == 0 {
 			n.readyOnce.Do(func() { close(n.ready) })
 		}
-		if !pause(ctx, n.cfg.ProofInterval) {
+		if _, proven := n.Fresh(); proven {
+			changed = nil
+		}
+		again := time.NewTimer(n.cfg.ProofInterval)
+		select {
+		case <-changed:
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
 			return
 		}
+		again.Stop()
 	}
 }
 

@@ -37,6 +37,8 @@ type Server struct {
 	log     *slog.Logger
 	metrics *Metrics
 	ready   chan struct{}
+	ending  context.Context // ends when Run does
+	end     context.CancelFunc
 }
 
 // NewServer is a server with the health and reflection services. The health service says NOT_SERVING until SetServing. It starts
@@ -49,6 +51,7 @@ func NewServer(log *slog.Logger, metrics *Metrics) *Server {
 		metrics = NewMetrics(nil)
 	}
 	s := &Server{log: log, metrics: metrics, health: health.NewServer(), ready: make(chan struct{})}
+	s.ending, s.end = context.WithCancel(context.Background())
 	s.Server = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(maxStreams), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
@@ -77,6 +80,7 @@ func (s *Server) SetServing(serving bool) {
 // Run serves on the listener, which it closes, until ctx ends; calls that run then have a moment to end. It returns nil when ctx
 // ended it.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	defer s.end()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	close(s.ready)
@@ -87,6 +91,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.health.Shutdown()
+	s.end()
 	stopped := make(chan struct{})
 	go func() {
 		s.GracefulStop()
@@ -117,8 +122,24 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 
 func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	defer s.metrics.begin()()
+	if info.FullMethod == healthv1.Health_Watch_FullMethodName {
+		// It has no end of its own, and a server that stops waits for every call.
+		ctx, cancel := context.WithCancel(stream.Context())
+		defer cancel()
+		defer context.AfterFunc(s.ending, cancel)()
+		stream = endingStream{stream, ctx}
+	}
 	return s.outcome(info.FullMethod, next(srv, stream))
 }
+
+// endingStream is a stream with another context.
+type endingStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context is the other one.
+func (s endingStream) Context() context.Context { return s.ctx }
 
 // outcome maps a call's error, counts it and logs the ones that are this node's fault: here and nowhere else.
 func (s *Server) outcome(method string, err error) error {
