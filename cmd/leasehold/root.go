@@ -21,7 +21,7 @@ func newRoot(version string) *cobra.Command {
 	root.AddCommand(
 		serverCommand(version), devCommand(), demoCommand(), queryCommand(), statusCommand(), membersCommand(), joinCommand(),
 		leaveCommand(), removeCommand(), transferCommand(), recoverCommand(), bindingsCommand(), sourcesCommand(), linksCommand(), feedCommand(),
-		configCommand(), versionCommand(version), manCommand(), benchCommand(),
+		readyCommand(), deployCommand(), configCommand(), versionCommand(version), manCommand(), benchCommand(),
 	)
 	root.SetFlagErrorFunc(withUsage)
 	tellUsage(root)

@@ -1,0 +1,124 @@
+//go:build linux
+
+package main
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/leasehold/leasehold/cluster/clustertest/netlab"
+)
+
+// virtual is the address that the nodes share in these tests.
+const virtual = "2001:db8:547::547"
+
+// needs skips the test where a program is absent.
+func needs(t testing.TB, program, debian string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		t.Skipf("this test needs %s (Debian package %s)", program, debian)
+	}
+	return path
+}
+
+// deployWith runs leasehold deploy with the arguments and returns the folder that it wrote.
+func deployWith(t testing.TB, dir string, args ...string) string {
+	t.Helper()
+	root := newRoot("test")
+	root.SetArgs(append(append([]string{"deploy"}, args...), "--out", dir))
+	root.SetOut(io.Discard)
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// startKeepalived runs a cluster whose nodes share a virtual address: agents and keepalived as leasehold deploy writes them.
+func startKeepalived(t testing.TB, set ...string) *failoverRig {
+	t.Helper()
+	keepalived := needs(t, "keepalived", "keepalived")
+	binary := safeBinary(t)
+	r := &failoverRig{nsCluster: startNSCluster(t, 3, set...), Server: net.JoinHostPort(virtual, "547")}
+	r.Relay = r.Lab.Host("relay")
+	tracks := map[*nsNode]string{}
+	for _, n := range r.Nodes {
+		dir := filepath.Join(r.Lab.Dir(), "run-"+n.Name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		tracks[n] = filepath.Join(dir, "keepalived")
+		args := []string{"keepalived", "--address", virtual + "/64", "--interface", netlab.Interface, "--binary", binary, "--track-file", tracks[n]}
+		for _, m := range r.Nodes {
+			args = append(args, "--node", m.Name+"="+m.Host.Addr.String())
+		}
+		out := filepath.Join(deployWith(t, filepath.Join(dir, "deploy"), args...), n.Name)
+		n.Host.Start(binary, agentArgs(t, filepath.Join(out, "leasehold-ready.service"))...)
+		n.Host.Start(keepalived, "--dont-fork", "--log-console", "--log-detail", "--use-file", filepath.Join(out, "keepalived.conf"),
+			"--pid", filepath.Join(dir, "pid"), "--vrrp_pid", filepath.Join(dir, "vrrp"), "--checkers_pid", filepath.Join(dir, "checkers"))
+	}
+	r.Told = func(t testing.TB, n *nsNode, is string) bool {
+		b, err := os.ReadFile(tracks[n])
+		return err == nil && strings.TrimSpace(string(b)) == is
+	}
+	r.Holds = func(t testing.TB, n *nsNode) bool { return hasAddress(t, n.Host, virtual) }
+	return r
+}
+
+// agentArgs are the arguments of the agent in its unit.
+func agentArgs(t testing.TB, unit string) []string {
+	t.Helper()
+	b, err := os.ReadFile(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if command, ok := strings.CutPrefix(line, "ExecStart="); ok {
+			// As systemd reads it: split at spaces, but not within quotes.
+			var args []string
+			for i, part := range strings.Split(strings.TrimSpace(command), `"`) {
+				if i%2 == 1 {
+					args = append(args, part)
+				} else {
+					args = append(args, strings.Fields(part)...)
+				}
+			}
+			return args[1:]
+		}
+	}
+	t.Fatalf("%s has no ExecStart", unit)
+	return nil
+}
+
+// hasAddress tells whether a host has an address on its interface.
+func hasAddress(t testing.TB, h *netlab.Host, address string) bool {
+	t.Helper()
+	want, found := netip.MustParseAddr(address), false
+	err := h.Do(func() error {
+		addrs, err := net.InterfaceAddrs()
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr() == want {
+				found = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// TestKeepalivedFailover: the relay asks at a virtual address while the node that holds it is killed, frozen and cut off, as a
+// follower and as the leader. Each time it gets the complete answer at the same address.
+func TestKeepalivedFailover(t *testing.T) {
+	r := startKeepalived(t)
+	r.feedRelay(t, 4000)
+	r.run(t, faults(), roundsOf(t, 1))
+}
