@@ -21,8 +21,8 @@ import (
 	"github.com/leasehold/leasehold/protocol/requestor"
 )
 
-// endpoints are addresses with ports in an error's text.
-var endpoints = regexp.MustCompile(`(\[::1\]|127\.0\.0\.1):\d+`)
+// particulars are what differs between errors that are the same: addresses with ports, numbers of sources and batches.
+var particulars = regexp.MustCompile(`(\[::1\]|127\.0\.0\.1):\d+|\d+`)
 
 // toll is what became of one kind of load.
 type toll struct {
@@ -46,8 +46,7 @@ func (y *toll) failed(tries int, err error) {
 	}
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	// The same error of another node, or from another port, is the same.
-	y.errs[fmt.Sprintf("try %d: %s", tries, endpoints.ReplaceAllString(err.Error(), "NODE"))]++
+	y.errs[fmt.Sprintf("try %d: %s", tries, particulars.ReplaceAllString(err.Error(), "N"))]++
 }
 
 func (y *toll) took(d time.Duration) {
