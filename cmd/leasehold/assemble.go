@@ -111,11 +111,10 @@ func assemble(cfg config.Config, version string, log *slog.Logger) (_ *process, 
 // assembleNode builds the state machine and the node around it.
 func (n *process) assembleNode(version string) (*fsm.FSM, error) {
 	clock := cluster.NewClock()
-	machine := fsm.New(fsm.Config{Logger: n.log.With("part", "fsm"), Applied: clock.Applied, Halt: func(err error) {
-		// To skip an entry would be to diverge: nothing may run after this.
-		n.log.Error("an entry of the log cannot be applied; the node stops. If others go on, empty data_dir so that it joins anew", "err", err)
-		os.Exit(1)
-	}})
+	machine := fsm.New(fsm.Config{
+		Logger: n.log.With("part", "fsm"), Applied: clock.Applied, Halt: n.halt,
+		Diverged: func(err error) { n.node.Diverged(err) }, // Raft runs only after there is a node
+	})
 	c := nodeConfig(n.cfg, version)
 	c.RaftAddress = orElse(n.cfg.Raft.Advertise, n.listeners.raft.Addr().String())
 	c.GRPCAddress = orElse(n.cfg.GRPC.Advertise, n.listeners.grpc.Addr().String())
@@ -136,6 +135,16 @@ func (n *process) assembleNode(version string) (*fsm.FSM, error) {
 	}
 	n.node = node
 	return machine, nil
+}
+
+// halt ends the process at an entry of the log that cannot be applied. To skip it would be to diverge: nothing may run after this.
+func (n *process) halt(err error) {
+	hint := "if others go on, empty data_dir so that the node joins anew"
+	if errors.Is(err, fsm.ErrVersion) {
+		hint = "start the newer version that the others run; data_dir stays as it is"
+	}
+	n.log.Error("an entry of the log cannot be applied; the node stops: "+hint, "err", err)
+	os.Exit(1)
 }
 
 // assembleServices builds what others talk to.
