@@ -84,7 +84,7 @@ func (n *Node) startRaft(tr *transport.Transport, notify chan<- bool) (*raft.Raf
 		link = n.deps.Intercept(tr)
 	}
 	return n.stores.start(n.cfg.DataDir, func() (*raft.Raft, error) {
-		return raft.NewRaft(conf, n.sm, n.stores.cached, n.stores.stable, n.stores.snapshots, link)
+		return raft.NewRaft(conf, guarded{n.sm, n}, n.stores.cached, n.stores.stable, n.stores.snapshots, link)
 	})
 }
 
