@@ -44,6 +44,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		return errors.Join(err, n.deps.Listener.Close())
 	}
 	tr := transport.New(layer, raftLogger(n.log))
+	tr.Hold(func() bool { return st.log.disk.stalled() > diskPatience*n.cfg.ElectionTimeout })
 	defer func() { err = errors.Join(err, tr.Close()) }()
 	notify := make(chan bool, leadershipQueue)
 	r, err := n.startRaft(tr, notify)
