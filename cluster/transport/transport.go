@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,6 +25,7 @@ const (
 type Transport struct {
 	*raft.NetworkTransport
 	loops *loops
+	hold  atomic.Pointer[func() bool]
 }
 
 var (
@@ -49,6 +52,19 @@ func New(layer *Layer, logger hclog.Logger) *Transport {
 // (hashicorp/raft#695).
 func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
+// ErrHeld is what Raft gets for a message of a leader that was not sent.
+var ErrHeld = errors.New("not sent: the disk of the log stands still")
+
+// Hold keeps the messages of a leader back while held says so. Raft's leader writes its log on the goroutine that leads, but
+// sends heartbeats and entries from others: so one whose disk stands still would stay the leader of a cluster that can commit
+// nothing, for as long as that takes. When the others hear nothing they elect another. held is called from many goroutines.
+func (t *Transport) Hold(held func() bool) { t.hold.Store(&held) }
+
+func (t *Transport) held() bool {
+	held := t.hold.Load()
+	return held != nil && (*held)()
+}
+
 // AddressEnd ends the host:port at the beginning of a server's address. What is behind it is the cluster's own.
 const AddressEnd = "/"
 
@@ -66,11 +82,32 @@ func splitTarget(to raft.ServerAddress) (id, addr string) {
 // AppendEntriesPipeline opens a pipeline of AppendEntries to the server with the id. Raft does that once it has caught up.
 func (t *Transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
 	t.loops.entries(id)
-	return t.NetworkTransport.AppendEntriesPipeline(id, target(id, addr))
+	p, err := t.NetworkTransport.AppendEntriesPipeline(id, target(id, addr))
+	if err != nil {
+		return nil, err
+	}
+	return &pipeline{AppendPipeline: p, transport: t}, nil
+}
+
+// pipeline is a pipeline whose messages can be held.
+type pipeline struct {
+	raft.AppendPipeline
+	transport *Transport
+}
+
+// AppendEntries sends a request without waiting for the answer to the one before.
+func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	if p.transport.held() {
+		return nil, ErrHeld
+	}
+	return p.AppendPipeline.AppendEntries(req, resp)
 }
 
 // AppendEntries sends entries, or a heartbeat, to the server with the id.
 func (t *Transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if t.held() {
+		return ErrHeld
+	}
 	err := t.NetworkTransport.AppendEntries(id, target(id, addr), req, resp)
 	if err == nil && resp.Success && len(req.Entries) > 0 {
 		t.loops.entries(id)
