@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -121,7 +122,7 @@ func (m *Member) TryStart() error {
 	}
 	node, err = cluster.Open(m.Config(), machine, deps)
 	if err != nil {
-		return err
+		return errors.Join(err, deps.Listener.Close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.mu.Lock()
