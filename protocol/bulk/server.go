@@ -98,6 +98,11 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, s.beginDrain)
 	defer stop()
+	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() { s.watchPeers(watching) })
+	defer watch.Wait()
+	defer endWatch()
 	err := s.accept(listener)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
 	defer cancel()
@@ -176,7 +181,7 @@ func (s *Server) admitted(socket net.Conn, peer netip.AddrPort) (*conn, string) 
 	if !s.answering() {
 		return nil, refusedStarting
 	}
-	if err := tune(socket, s.config.DataTimeout, s.config.SendBuffer); err != nil {
+	if err := tune(socket, s.config.SendBuffer); err != nil {
 		s.log.Debug("bulk leasequery connection not set up", "requestor", peer.String(), "err", err)
 		return nil, refusedSocket
 	}

@@ -6,18 +6,17 @@ import (
 	"time"
 )
 
-// How a peer that has vanished is noticed while nothing is being sent: after a minute and a half, well within the 300 s that
-// relays wait (RFC 5460 5.6).
+// How a peer that has vanished is noticed while nothing is on its way to it: after eight seconds. Otherwise watchPeers does.
 const (
-	keepAliveIdle     = 60 * time.Second
-	keepAliveInterval = 10 * time.Second
+	keepAliveIdle     = 5 * time.Second
+	keepAliveInterval = time.Second
 	keepAliveCount    = 3
 )
 
 // tune sets up an accepted TCP connection; others are left as they are. Small answers leave at once (TCP_NODELAY), vanished
-// peers are noticed (keepalive, TCP_USER_TIMEOUT), and little unsent data waits in the kernel, where a small answer that
-// starts later could not overtake it.
-func tune(nc net.Conn, userTimeout time.Duration, unsent int) error {
+// peers are noticed (keepalive), and little unsent data waits in the kernel, where a small answer that starts later could not
+// overtake it.
+func tune(nc net.Conn, unsent int) error {
 	tc, ok := nc.(*net.TCPConn)
 	if !ok {
 		return nil
@@ -29,7 +28,7 @@ func tune(nc net.Conn, userTimeout time.Duration, unsent int) error {
 	if err := tc.SetKeepAliveConfig(keepAlive); err != nil {
 		return fmt.Errorf("set keepalive: %w", err)
 	}
-	return tuneSystem(tc, userTimeout, unsent)
+	return tuneSystem(tc, unsent)
 }
 
 // reset makes a close throw away what has not been sent: a peer that reads nothing would keep it in the kernel.

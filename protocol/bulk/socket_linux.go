@@ -8,26 +8,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tuneSystem sets the options that Linux has: TCP_USER_TIMEOUT bounds how long sent octets may stay unacknowledged, and
-// TCP_NOTSENT_LOWAT how many unsent ones wait in the kernel.
-func tuneSystem(tc *net.TCPConn, userTimeout time.Duration, unsent int) error {
-	raw, err := tc.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("reach the socket: %w", err)
-	}
+// tuneSystem sets the option that Linux has: TCP_NOTSENT_LOWAT bounds how many unsent octets wait in the kernel.
+func tuneSystem(tc *net.TCPConn, unsent int) error {
 	var failed error
-	err = raw.Control(func(fd uintptr) {
-		ms := int(max(userTimeout.Milliseconds(), 1))
-		if err := unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms); err != nil {
-			failed = fmt.Errorf("set TCP_USER_TIMEOUT: %w", err)
-			return
-		}
-		if err := unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent); err != nil {
+	err := control(tc, func(fd int) {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent); err != nil {
 			failed = fmt.Errorf("set TCP_NOTSENT_LOWAT: %w", err)
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("reach the socket: %w", err)
+		return err
 	}
 	return failed
+}
+
+// unanswered tells whether octets were sent to the peer, and sent again, and it has acknowledged nothing at all for so long. A
+// peer that has closed its window acknowledges each probe of it.
+func unanswered(tc *net.TCPConn, timeout time.Duration) bool {
+	var info *unix.TCPInfo
+	var failed error
+	err := control(tc, func(fd int) { info, failed = unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err != nil || failed != nil {
+		return false // the socket is closed: whoever did it has seen to the rest
+	}
+	return info.Unacked > 0 && info.Retransmits > 0 && time.Duration(info.Last_ack_recv)*time.Millisecond >= timeout
+}
+
+// control calls f with the socket's descriptor.
+func control(tc *net.TCPConn, f func(fd int)) error {
+	raw, err := tc.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { f(int(fd)) })
+	}
+	if err != nil {
+		return fmt.Errorf("reach the socket: %w", err)
+	}
+	return nil
 }

@@ -7,5 +7,8 @@ import (
 	"time"
 )
 
-// tuneSystem does nothing: the options are Linux's.
-func tuneSystem(*net.TCPConn, time.Duration, int) error { return nil }
+// tuneSystem does nothing: the option is Linux's.
+func tuneSystem(*net.TCPConn, int) error { return nil }
+
+// unanswered is known on Linux only; elsewhere DataTimeout and TCP itself bound what a vanished peer costs.
+func unanswered(*net.TCPConn, time.Duration) bool { return false }
