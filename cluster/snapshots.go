@@ -236,7 +236,10 @@ func (s *snapshotSink) Close() error {
 	st := s.store.stores
 	st.bolt.Advance(s.index)
 	st.log.noteSnapshot(s.index, s.term)
-	return st.log.disk.do("note snapshot", func() error { return st.bolt.SetSnapshot(s.index, s.term) })
+	if err := st.log.disk.do("note snapshot", func() error { return st.bolt.SetSnapshot(s.index, s.term) }); err != nil {
+		return err
+	}
+	return st.dropStale(s.index, s.term)
 }
 
 // Cancel gives a snapshot up. What is left of it goes, also when the disk is too full to say so.

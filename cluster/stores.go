@@ -115,6 +115,9 @@ func (s *stores) open(dir string, logger *slog.Logger, broken func(error)) error
 		return err
 	}
 	s.log.noteSnapshot(newest.Index, newest.Term)
+	if err := s.dropStale(newest.Index, newest.Term); err != nil { // a crash came between the snapshot and this
+		return err
+	}
 	return s.beginReplay(newest.Index)
 }
 
@@ -221,6 +224,12 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 
 // DeleteRange deletes entries in transactions short enough not to hold up writes.
 func (s *logStore) DeleteRange(first, last uint64) error {
+	oldest, ferr := s.LogStore.FirstIndex()
+	newest, lerr := s.LogStore.LastIndex()
+	if err := errors.Join(ferr, lerr); err != nil || oldest == 0 {
+		return err
+	}
+	first, last = max(first, oldest), min(last, newest) // Raft asks from 0 when there is no entry
 	for ; first <= last; first += deleteChunk {
 		end := min(last, first+deleteChunk-1)
 		if err := s.disk.do("compact raft log", func() error { return s.LogStore.DeleteRange(first, end) }); err != nil {
