@@ -32,7 +32,7 @@ func Inspect(dir string, logger *slog.Logger) (_ Inspection, err error) {
 		return Inspection{}, err
 	}
 	defer func() { err = errors.Join(err, st.bolt.Close()) }()
-	i, _, err := inspect(id, st)
+	i, err := inspect(id, st)
 	if err != nil {
 		return Inspection{}, fmt.Errorf("inspect %q: %w", dir, err)
 	}
@@ -60,15 +60,16 @@ func openStopped(dir string, logger *slog.Logger) (Identity, *stores, error) {
 	return id, st, nil
 }
 
-// inspect reads what the stores have. servers is the newest membership.
-func inspect(id Identity, st *stores) (i Inspection, servers []raft.Server, err error) {
+// inspect reads what the stores have.
+func inspect(id Identity, st *stores) (i Inspection, err error) {
 	i = Inspection{NodeID: id.NodeID, ClusterID: id.ClusterID}
 	if i.Term, err = st.stable.GetUint64([]byte("CurrentTerm")); err != nil && err.Error() != "not found" { // as Raft itself tells it
-		return i, nil, fmt.Errorf("read term: %w", err)
+		return i, fmt.Errorf("read term: %w", err)
 	}
+	var servers []raft.Server
 	metas, err := st.snapshots.List()
 	if err != nil {
-		return i, nil, fmt.Errorf("list snapshots: %w", err)
+		return i, fmt.Errorf("list snapshots: %w", err)
 	}
 	if len(metas) > 0 {
 		m := metas[0]
@@ -78,12 +79,12 @@ func inspect(id Identity, st *stores) (i Inspection, servers []raft.Server, err 
 	first, ferr := st.log.FirstIndex()
 	last, lerr := st.log.LastIndex()
 	if err := errors.Join(ferr, lerr); err != nil {
-		return i, nil, fmt.Errorf("read raft log: %w", err)
+		return i, fmt.Errorf("read raft log: %w", err)
 	}
 	var entry raft.Log
 	for index := max(first, i.SnapshotIndex+1); first > 0 && index <= last; index++ {
 		if err := st.log.GetLog(index, &entry); err != nil {
-			return i, nil, fmt.Errorf("read entry %d of the raft log: %w", index, err)
+			return i, fmt.Errorf("read entry %d of the raft log: %w", index, err)
 		}
 		i.LastIndex, i.LastTerm = entry.Index, entry.Term
 		if entry.Type == raft.LogConfiguration {
@@ -91,7 +92,7 @@ func inspect(id Identity, st *stores) (i Inspection, servers []raft.Server, err 
 		}
 	}
 	i.Members = offlineMembers(servers)
-	return i, servers, nil
+	return i, nil
 }
 
 // offlineMembers is a membership of which nothing but the log tells.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,13 +14,14 @@ import (
 	"github.com/leasehold/leasehold/fsm"
 )
 
-// Recovery says how a cluster that has lost its quorum for good goes on: with whom, and without whom. Every survivor is given
-// the same.
+// Recovery says from which node a cluster that has lost its quorum for good goes on.
 type Recovery struct {
-	DataDir   string   // of this node, which is stopped
-	Survivors []string // members by name or id; where one has moved, NAME=RAFT/GRPC, each host:port
-	Lost      []string // members by name or id that are gone for good: with Survivors, all that this node knows of
-	Peers     Peers    // asks whether the lost really do not answer; nil: nobody is asked
+	DataDir     string // of this node, which is stopped
+	Name        string
+	RaftAddress string   // host:port at which this node will be dialled
+	GRPCAddress string   // host:port
+	Lost        []string // every other member, by name or id: gone for good, or a survivor that is emptied and joins anew
+	Peers       Peers    // asks whether the others really do not answer; nil: nobody is asked
 }
 
 // Recovered is what a recovery did.
@@ -29,16 +29,19 @@ type Recovered struct {
 	OldID, NewID string
 	Backup       string   // the folder that has everything as it was before
 	LastIndex    uint64   // the newest entry; it counts as committed now, as everything before it
-	Members      []Member // the cluster's voters from now on
+	Members      []Member // the membership from now on: this node, with a vote
 }
 
-// Recover makes the survivors of a cluster that lost its quorum a cluster of their own. It is done offline, on each of them, with
-// the same survivors. What this node has counts as committed from then on, whether a quorum ever had it or not; what only the
-// lost members had is gone.
+// Recover makes one survivor of a cluster that lost its quorum a cluster of its own, which others then join. It is done offline, on
+// the survivor with the newest log: of the highest last term, and among those of the highest last index. That log has whatever
+// was committed and is on any survivor. What the node has counts as committed from then on, whether a quorum ever had it or not;
+// what only the lost members had is gone.
 //
-// Every survivor becomes a new server: its new id follows from its old one and from those of all survivors, so that all of them
-// come to the same ids without speaking, survivors that were told different things never speak, and a member that was
-// thought lost and comes back with its old log can neither reach nor disturb them: Raft connections name whom they are for.
+// Only one log goes on: two survivors may have different entries at one index, of which neither was committed, and a snapshot
+// of either would have them all for good.
+//
+// The survivor becomes a new server, of a new id. A member that was thought lost and comes back with its old log still believes
+// in the old quorum, but it can neither reach nor disturb this node: Raft connections name whom they are for.
 //
 // A recovery that was broken off is ended by the next call, as it was begun.
 func Recover(ctx context.Context, r Recovery, logger *slog.Logger) (_ Recovered, err error) {
@@ -68,15 +71,15 @@ func Recover(ctx context.Context, r Recovery, logger *slog.Logger) (_ Recovered,
 
 // begin decides what will be done, keeps a copy of what there is, and notes the plan.
 func begin(ctx context.Context, r Recovery, id Identity, st *stores) (*plan, error) {
-	i, servers, err := inspect(id, st)
+	i, err := inspect(id, st)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPlan(r, i, servers)
+	p, err := newPlan(r, i)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.areLost(ctx, i.Members, p); err != nil {
+	if err := r.areLost(ctx, i); err != nil {
 		return nil, err
 	}
 	p.Backup = filepath.Join(r.DataDir, "before-recovery-"+time.Now().UTC().Format("20060102T150405.000Z"))
@@ -86,17 +89,23 @@ func begin(ctx context.Context, r Recovery, id Identity, st *stores) (*plan, err
 	return p, p.save(r.DataDir)
 }
 
-// areLost refuses to give up a member that answers.
-func (r *Recovery) areLost(ctx context.Context, members []Member, p *plan) error {
+// areLost refuses to give up members that answer, and to begin a second cluster beside one that was recovered already.
+func (r *Recovery) areLost(ctx context.Context, i Inspection) error {
 	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
 	defer cancel()
-	for _, m := range members {
-		if r.Peers == nil || m.GRPCAddress == "" || slices.ContainsFunc(p.Voters, func(v planned) bool { return v.OldID == m.ID }) {
+	for _, m := range i.Members {
+		if r.Peers == nil || m.GRPCAddress == "" || m.ID == i.NodeID {
 			continue
 		}
-		if d, err := r.Peers.Describe(ctx, m.GRPCAddress, false); err == nil && d.NodeID == m.ID {
-			return fmt.Errorf("%w: %s (%s) is named as lost but answers at %s (%s): bring it back, or stop it and empty its data directory", ErrInvalid,
+		d, err := r.Peers.Describe(ctx, m.GRPCAddress, false)
+		switch {
+		case err != nil: // nobody is there
+		case d.NodeID == m.ID:
+			return fmt.Errorf("%w: %s (%s) is named as lost but answers at %s, as %s: bring it back into the cluster, or stop it", ErrInvalid,
 				m.Name, m.ID, m.GRPCAddress, d.State)
+		case d.ClusterID == i.ClusterID && d.ClusterID != "":
+			return fmt.Errorf("%w: at the address of %s, %s, is node %s of the same cluster, which goes on from there already: empty this node's data directory, "+
+				"and it joins anew", ErrInvalid, m.Name, m.GRPCAddress, d.NodeID)
 		}
 	}
 	return nil
@@ -107,7 +116,7 @@ func carryOut(dir string, p *plan, id Identity, st *stores, logger *slog.Logger)
 	if err := rewrite(p, st, logger); err != nil {
 		return 0, err
 	}
-	i, _, err := inspect(id, st)
+	i, err := inspect(id, st)
 	if err != nil {
 		return 0, err
 	}

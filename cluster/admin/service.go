@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/leasehold/leasehold/cluster"
 	"github.com/leasehold/leasehold/cluster/forward"
@@ -89,7 +90,9 @@ func atLeader[T any](ctx context.Context, s *Service, forwarded bool, here func(
 	}
 	out, err := there(adminv1.NewAdminClient(conn))
 	if err != nil {
-		return none, fmt.Errorf("leader at %s: %w", addr, err)
+		p := status.Convert(err).Proto() // as it was, but for who said so
+		p.Message = fmt.Sprintf("leader at %s: %s", addr, p.GetMessage())
+		return none, status.FromProto(p).Err()
 	}
 	return out, nil
 }

@@ -19,15 +19,16 @@ func recoverCommand() *cobra.Command {
 	var r cluster.Recovery
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "recover --config FILE --survivor NODE … --lost NODE …",
-		Short: "Go on with the survivors of a cluster that lost its quorum for good",
-		Long: "Make the survivors of a cluster that lost its quorum for good a cluster of their own. It is never needed while a majority\n" +
-			"of the voters can be brought back: bring them back instead.\n\n" +
-			"Stop every survivor. Run this on each of them, with the same survivors, then start them. Name every member, as `leasehold\n" +
-			"recover inspect` lists them, either as a survivor or as lost. Each survivor becomes a voter under a new id; what it has\n" +
-			"counts as committed, whether a quorum ever had it or not, and what only the lost members had is gone: feed everything\n" +
-			"again. The data directory keeps a copy of what was there before.\n\n" +
-			"The lost members must not come back as they were: empty their data directories before they start again.",
+		Use:   "recover --config FILE --lost NODE …",
+		Short: "Go on from one survivor of a cluster that lost its quorum for good",
+		Long: "Make one survivor of a cluster that lost its quorum for good a cluster of its own, which the others then join. It is never\n" +
+			"needed while a majority of the voters can be brought back: bring them back instead.\n\n" +
+			"Stop every survivor and compare what `leasehold recover inspect` says of each. Run this on the one with the highest term\n" +
+			"of its newest entry and, among equals, the highest entry, and on no other. Name every other member with --lost. Then start\n" +
+			"the node, and start the others with empty data directories.\n\n" +
+			"What the node has counts as committed from then on, whether a quorum ever had it or not, and what only the lost members\n" +
+			"had is gone: feed everything again. The data directory keeps a copy of what was there before. The node has a new id\n" +
+			"afterwards, and no member of before can disturb it.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			cfg, log, err := stoppedNode(cmd, file)
@@ -35,11 +36,12 @@ func recoverCommand() *cobra.Command {
 				return err
 			}
 			if cfg.Cluster.NonVoter {
-				return fmt.Errorf("%s says cluster.non_voter: true, but a survivor has a vote: set it to false first", file)
+				return fmt.Errorf("%s says cluster.non_voter: true, but the node that goes on has a vote: set it to false first", file)
 			}
 			pool := rpc.NewPool()
 			defer func() { err = errors.Join(err, pool.Close()) }()
-			r.DataDir, r.Peers = cfg.DataDir, rpc.NewPeers(pool)
+			r.DataDir, r.Name, r.Peers = cfg.DataDir, cfg.Name, rpc.NewPeers(pool)
+			r.RaftAddress, r.GRPCAddress = orElse(cfg.Raft.Advertise, cfg.Raft.Listen), orElse(cfg.GRPC.Advertise, cfg.GRPC.Listen)
 			done, err := cluster.Recover(cmd.Context(), r, log)
 			if err != nil {
 				return recoverError(err, cfg.DataDir, log)
@@ -52,8 +54,7 @@ func recoverCommand() *cobra.Command {
 	}
 	c.PersistentFlags().StringVar(&file, "config", "", "the node's configuration file")
 	c.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.Flags().StringArrayVar(&r.Survivors, "survivor", nil, "a member that goes on, by name or id; NAME=RAFT/GRPC if its addresses have changed")
-	c.Flags().StringArrayVar(&r.Lost, "lost", nil, "a member that is gone for good, by name or id")
+	c.Flags().StringArrayVar(&r.Lost, "lost", nil, "a member that does not go on, by name or id: every other one")
 	_ = c.MarkPersistentFlagRequired("config") // the flag was defined above
 	c.AddCommand(inspectCommand(&file, &asJSON))
 	return c
@@ -127,7 +128,7 @@ func printMembership(w io.Writer, members []cluster.Member) error {
 func printRecovered(w io.Writer, r cluster.Recovered) error {
 	fmt.Fprintf(w, "node %s is now %s; everything up to entry %d counts as committed\n", r.OldID, r.NewID, r.LastIndex)
 	fmt.Fprintf(w, "copy of what was before: %s\n", r.Backup)
-	fmt.Fprintln(w, "do the same on every other survivor, then start them all. The cluster from now on:")
+	fmt.Fprintln(w, "start this node, then the others, each with an empty data directory. The cluster from now on:")
 	fmt.Fprintln(w)
 	return printMembership(w, r.Members)
 }
