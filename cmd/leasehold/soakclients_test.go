@@ -85,6 +85,15 @@ func (s *soak) start(seed uint64) *soakClients {
 	return c
 }
 
+// requireProgress waits until batches are acknowledged and queries answered.
+func (s *soak) requireProgress() {
+	s.t.Helper()
+	writes, reads := s.writes.Load()+50, s.reads.Load()+50
+	until(s.t, deadline(s.t, time.Minute), "batches are acknowledged and queries answered again", func() bool {
+		return s.writes.Load() >= writes && s.reads.Load() >= reads
+	})
+}
+
 // finish lets the writers send what they have begun until all is acknowledged, asks every node once more, and checks the
 // histories. The cluster must be well.
 func (c *soakClients) finish() {
@@ -95,7 +104,7 @@ func (c *soakClients) finish() {
 	for group := range soakGroups {
 		for i, server := range c.target.servers {
 			call := c.record.Now()
-			saw, err := c.askOnce(server, group)
+			saw, err := c.askUntilAnswered(server, group)
 			if err != nil {
 				c.t.Fatalf("last query to %s: %v", server.name, err)
 			}
@@ -111,14 +120,20 @@ func (c *soakClients) finish() {
 	}
 }
 
-// askOnce asks a node that is well for a whole group.
-func (c *soakClients) askOnce(server soakServer, group int) (saw history.Versions, err error) {
-	conn, err := requestor.Dial(deadline(c.t, time.Minute), server.leasequery, c.target.requestor)
+// askUntilAnswered asks a node that is well for a whole group. Until its newest leader is heard of everywhere, it may refuse.
+func (c *soakClients) askUntilAnswered(server soakServer, group int) (saw history.Versions, err error) {
+	ctx := deadline(c.t, time.Minute)
+	conn, err := requestor.Dial(ctx, server.leasequery, c.target.requestor)
 	if err != nil {
 		return saw, err
 	}
 	defer conn.Close()
-	return ask(deadline(c.t, time.Minute), conn, group, history.All(soakKeys))
+	for {
+		saw, err = ask(ctx, conn, group, history.All(soakKeys))
+		if status, ok := errors.AsType[*requestor.StatusError](err); !ok || status.Status != dhcpv6.StatusQueryTerminated {
+			return saw, err
+		}
+	}
 }
 
 // live is how many bindings there are.
@@ -152,7 +167,7 @@ func (c *soakClients) read(rng *rand.Rand, client int, server soakServer) {
 		if rng.IntN(2) == 0 {
 			keys = history.One(rng.IntN(soakKeys))
 		}
-		query, cancel := context.WithTimeout(c.ctx, 8*time.Second)
+		query, cancel := context.WithTimeout(c.ctx, soakPatience+soakPatience/2)
 		var err error
 		if conn == nil {
 			conn, err = requestor.Dial(query, server.leasequery, c.target.requestor)
