@@ -55,9 +55,6 @@ func TestRandomFaults(t *testing.T) {
 		l.chapter(seed + n)
 	}
 	t.Logf("%d batches acknowledged, %d given up, %d reads answered, %d refused, %d short leases", l.writes.Load(), l.lost.Load(), l.reads.Load(), l.refused.Load(), l.leases.Load())
-	if l.writes.Load() < 100 || l.reads.Load() < 100 {
-		t.Error("the clients did next to nothing")
-	}
 }
 
 func newLaboratory(t *testing.T, seed uint64) *laboratory {
@@ -80,6 +77,8 @@ func (l *laboratory) chapter(seed uint64) {
 	clients := l.startClients(ctx, seed)
 	l.disturb(time.Now().Add(chapter))
 	l.mend()
+	writes, reads := l.writes.Load()+100, l.reads.Load()+100
+	l.c.Until("batches are acknowledged and reads answered again", func() bool { return l.writes.Load() >= writes && l.reads.Load() >= reads })
 	stop()
 	clients.running.Wait()
 	l.c.RequireSameState()
