@@ -19,10 +19,8 @@ import (
 
 // Limits of the server.
 const (
-	maxMessage   = 4 << 20          // octets of one message
-	maxStreams   = 256              // calls at once on one connection
-	pingInterval = 10 * time.Second // between keepalive probes, of both sides
-	pingTimeout  = 5 * time.Second
+	maxMessage   = 4 << 20         // octets of one message
+	maxStreams   = 256             // calls at once on one connection
 	stopGrace    = 5 * time.Second // for calls to end once the server stops
 	callTime     = 2 * time.Minute // for a call with one answer
 	streamWindow = 1 << 20         // octets that a peer may send on one stream before they are read
@@ -54,8 +52,8 @@ func NewServer(log *slog.Logger, metrics *Metrics) *Server {
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.Server = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(maxStreams), grpc.WaitForHandlers(true),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval / 2, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPingInterval, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow), grpc.MaxHeaderListSize(headerList),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 	)

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/leasehold/leasehold/cluster/rpc"
 	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
 )
 
@@ -78,8 +79,8 @@ func (a *adminCall) do(ctx context.Context, f func(context.Context, adminv1.Admi
 }
 
 func (a *adminCall) try(ctx context.Context, addr string, f func(context.Context, adminv1.AdminClient) error) error {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
+	conn, err := grpc.NewClient(addr, append(rpc.Vigilant(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))...)
 	if err != nil {
 		return fmt.Errorf("dial %q: %w", addr, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/leasehold/leasehold/cluster/rpc"
 	"github.com/leasehold/leasehold/feed"
 	"github.com/leasehold/leasehold/feed/kea"
 )
@@ -106,7 +107,7 @@ func (j *keaJob) run(ctx context.Context) (kea.Totals, error) {
 // feedConfig is how every source of this program is fed.
 func feedConfig(source string, cluster []string, giveUp time.Duration, log *slog.Logger, progress feed.Progress) feed.Config {
 	return feed.Config{Source: source, Cluster: cluster, GiveUp: giveUp, Logger: log, Progress: progress,
-		DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}}
+		DialOptions: append(rpc.Vigilant(), grpc.WithTransportCredentials(insecure.NewCredentials()))}
 }
 
 // runAgent feeds a source until it has said everything.
