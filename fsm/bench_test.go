@@ -68,9 +68,17 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkApplyRenewals(b *testing.B) {
+	b.Run("level1", func(b *testing.B) { applyRenewals(b, false) })
+	b.Run("hashed", func(b *testing.B) { applyRenewals(b, true) })
+}
+
+func applyRenewals(b *testing.B, hashed bool) {
 	const n = 100_000
 	f, s := newFSM(b), Session{Source: "kea", Epoch: 1}
 	first := newLog(b)
+	if hashed {
+		first.raise()
+	}
 	feed(b, first, &s, n, 0)
 	f.ApplyBatch(first.logs)
 	rounds, last := 0, uint64(len(first.logs))
@@ -88,6 +96,17 @@ func BenchmarkApplyRenewals(b *testing.B) {
 		f.ApplyBatch(log.logs)
 	}
 	perBinding(b, n)
+}
+
+// BenchmarkRollingHash is what an entry of 512 bindings costs beside what else is done for it.
+func BenchmarkRollingHash(b *testing.B) {
+	log, s := newLog(b), Session{Source: "kea", Epoch: 1}
+	feed(b, log, &s, 512, 0)
+	hash := uint64(0)
+	for b.Loop() {
+		hash = chained(hash, log.logs[0])
+	}
+	perBinding(b, 512)
 }
 
 func BenchmarkSnapshotAndRestore(b *testing.B) {

@@ -111,16 +111,16 @@ func weight(t Type) uint64 {
 	return enoughNews
 }
 
-// chained is the rolling hash after a command, from the one before it: over the index and term, big endian, and the hash of the
-// entry's octets, which begin with its type and clock. What is no command is not in it: Raft shows its own entries to no state
-// machine, and those of the membership not to one that is rebuilt after a lost quorum.
+// chained is the rolling hash after a command, from the one before it: over the index, the term and the length, 8 octets each,
+// big endian, and the header of the entry, whose checksum was verified and stands for the payload. What is no command is not in
+// it: Raft shows its own entries to no state machine, and those of the membership not to one that is rebuilt after a lost quorum.
 func chained(before uint64, l *raft.Log) uint64 {
-	var b [32]byte
-	binary.BigEndian.PutUint64(b[:], before)
-	binary.BigEndian.PutUint64(b[8:], l.Index)
-	binary.BigEndian.PutUint64(b[16:], l.Term)
-	binary.BigEndian.PutUint64(b[24:], xxhash.Sum64(l.Data))
-	return xxhash.Sum64(b[:])
+	var room [4*8 + entryHeader]byte
+	b := binary.BigEndian.AppendUint64(room[:0], before)
+	b = binary.BigEndian.AppendUint64(b, l.Index)
+	b = binary.BigEndian.AppendUint64(b, l.Term)
+	b = binary.BigEndian.AppendUint64(b, uint64(len(l.Data)))
+	return xxhash.Sum64(append(b, l.Data[:entryHeader]...))
 }
 
 // The octets of the rolling hash in a snapshot, 8 each: the hash of the newest command, the index and the hash of the newest
