@@ -165,25 +165,36 @@ func faults() []fault {
 // complete answer.
 func (r *failoverRig) run(t *testing.T, faults []fault, rounds int) {
 	for _, f := range faults {
-		var relay, fresh []time.Duration
-		for range rounds {
-			n := r.prepare(t, f.leader)
-			ctx := deadline(t, time.Minute)
-			begin := time.Now()
-			f.do(n)
-			first := r.newAskUntilComplete(ctx)
-			relay = append(relay, r.askUntilComplete(t, ctx).Sub(begin))
-			select {
-			case at := <-first:
-				fresh = append(fresh, at.Sub(begin))
-			case <-ctx.Done():
-				t.Fatal("no new request was answered")
+		t.Run(f.name, func(t *testing.T) {
+			var relay, fresh []time.Duration
+			for range rounds {
+				again, first := r.strike(t, f)
+				relay, fresh = append(relay, again), append(fresh, first)
 			}
-			f.undo(n)
-		}
-		t.Logf("%-26s relay complete again %s; a new request %s", f.name, spread(relay), spread(fresh))
+			t.Logf("relay complete again %s; a new request %s", spread(relay), spread(fresh))
+		})
 	}
 	r.holder(t)
+}
+
+// strike makes a fault happen once and undoes it. again is how long the relay went without a complete answer, first how long a
+// relay would have that asked for the first time.
+func (r *failoverRig) strike(t testing.TB, f fault) (again, first time.Duration) {
+	t.Helper()
+	n := r.prepare(t, f.leader)
+	ctx := deadline(t, time.Minute)
+	begin := time.Now()
+	f.do(n)
+	fresh := r.newAskUntilComplete(ctx)
+	again = r.askUntilComplete(t, ctx).Sub(begin)
+	select {
+	case at := <-fresh:
+		first = at.Sub(begin)
+	case <-ctx.Done():
+		t.Fatal("no new request was answered")
+	}
+	f.undo(n)
+	return again, first
 }
 
 // prepare waits until all is well and gives leadership to the node that the address leads to, or to another one.

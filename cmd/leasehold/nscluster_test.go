@@ -47,6 +47,7 @@ type nsNode struct {
 	Leasequery string // host:port, on the bridge; the node listens on port 547 of every address
 	HTTP       string // host:port, on the host's loopback
 
+	tb        testing.TB // whose end is the cluster's
 	admin     adminv1.AdminClient
 	adminOnce sync.Once
 }
@@ -63,7 +64,7 @@ func newNSCluster(t testing.TB, nodes int, set ...string) *nsCluster {
 		join = append(join, h.AddrPort(5472))
 		dir := filepath.Join(c.Lab.Dir(), h.Name)
 		c.Nodes = append(c.Nodes, &nsNode{Name: h.Name, Host: h, Binary: binary, Config: dir + ".yaml", DataDir: dir,
-			GRPC: h.AddrPort(5470), Leasequery: h.AddrPort(547), HTTP: "127.0.0.1:5473"})
+			GRPC: h.AddrPort(5470), Leasequery: h.AddrPort(547), HTTP: "127.0.0.1:5473", tb: t})
 	}
 	for _, n := range c.Nodes {
 		n.writeConfig(t, join, set)
@@ -184,7 +185,7 @@ func (n *nsNode) Admin(t testing.TB) adminv1.AdminClient {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { conn.Close() })
+		n.tb.Cleanup(func() { conn.Close() })
 		n.admin = adminv1.NewAdminClient(conn)
 	})
 	return n.admin
