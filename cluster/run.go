@@ -108,6 +108,7 @@ func (n *Node) serve(ctx context.Context, r *raft.Raft, notify <-chan bool) erro
 	var cause error
 	select {
 	case <-ctx.Done():
+		cause = n.divergence() // found in the same moment, perhaps
 	case cause = <-n.fatal:
 		n.log.Error("node cannot go on", "error", cause)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	gometrics "github.com/hashicorp/go-metrics"
@@ -42,7 +43,8 @@ type process struct {
 	health    *health.Server
 
 	supervisor supervisor
-	drainBegan atomic.Int64 // Unix nanoseconds; 0: no planned stop
+	drainBegan atomic.Int64   // Unix nanoseconds; 0: no planned stop
+	ending     sync.WaitGroup // of answers of a state that was found to be wrong
 }
 
 // listeners are the sockets of a node.
@@ -113,7 +115,7 @@ func (n *process) assembleNode(version string) (*fsm.FSM, error) {
 	clock := cluster.NewClock()
 	machine := fsm.New(fsm.Config{
 		Logger: n.log.With("part", "fsm"), Applied: clock.Applied, Halt: n.halt,
-		Diverged: func(err error) { n.node.Diverged(err) }, // Raft runs only after there is a node
+		Diverged: n.diverged, // Raft runs only after everything is assembled
 	})
 	c := nodeConfig(n.cfg, version)
 	c.RaftAddress = orElse(n.cfg.Raft.Advertise, n.listeners.raft.Addr().String())
@@ -135,6 +137,12 @@ func (n *process) assembleNode(version string) (*fsm.FSM, error) {
 	}
 	n.node = node
 	return machine, nil
+}
+
+// diverged takes the node out whose state machine was found to differ. Answers that run do not wait for the node's end.
+func (n *process) diverged(err error) {
+	n.node.Diverged(err)
+	n.ending.Go(n.endAnswers)
 }
 
 // halt ends the process at an entry of the log that cannot be applied. To skip it would be to diverge: nothing may run after this.

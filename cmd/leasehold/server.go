@@ -129,6 +129,7 @@ func (n *process) run(ctx context.Context) error {
 		n.broke(broken)
 	}
 	err := n.stopAll(p, hurry)
+	n.ending.Wait()
 	endWatch()
 	watching.Wait()
 	n.log.Info("node has stopped", "took", n.drained().Round(time.Millisecond))
