@@ -22,8 +22,12 @@ func (n *process) drain(hurry <-chan os.Signal, failed chan *part) {
 	n.log.Info("drain begins: not ready, and answering while addresses move", "delay", n.cfg.Drain.Delay, "timeout", n.cfg.Drain.Timeout)
 	n.supervisor.stopping(n.cfg.Drain.Delay + n.cfg.Drain.Timeout + stopMargin)
 	n.node.Drain()
-	n.rpc.SetServing(false)
 	n.bulk.Retire()
+	select {
+	case <-n.node.Ready():
+	default:
+		return // nobody was ever answered here, so there is nobody to move
+	}
 	delay := time.NewTimer(n.cfg.Drain.Delay)
 	defer delay.Stop()
 	select {

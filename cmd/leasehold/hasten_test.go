@@ -17,7 +17,7 @@ import (
 func TestSignalsHastenTheStop(t *testing.T) {
 	c := startCluster(t, 1, "drain={delay: 10m, timeout: 10m}")
 	n, ctx := c.Nodes[0], deadline(t, 2*time.Minute)
-	source, err := synthetic.New(synthetic.Config{Leases: 300_000}) // more than all buffers on the way hold
+	source, err := synthetic.New(synthetic.Config{Leases: 150_000}) // more than all buffers on the way hold
 	if err != nil {
 		t.Fatal(err)
 	}

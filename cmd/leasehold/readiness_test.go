@@ -94,6 +94,9 @@ func TestReadinessOfNodes(t *testing.T) {
 	if err := askOnce(ctx, first); err != nil {
 		t.Errorf("ask a node that drains: %v", err)
 	}
+	if _, metrics := httpGet(ctx, first, "/metrics"); !strings.Contains(metrics, "\n"+metricDrain+" ") || strings.Contains(metrics, "\n"+metricDrain+" 0\n") {
+		t.Errorf("%s does not say that the node drains", metricDrain)
+	}
 	signalNode(t, first, syscall.SIGTERM) // ten minutes are not waited for
 	awaitEnd(t, ctx, first)
 	if err := second.Kill(); err != nil {
@@ -140,6 +143,23 @@ func signalNode(t *testing.T, n *laptop.Node, s syscall.Signal) {
 func awaitEnd(t *testing.T, ctx context.Context, n *laptop.Node) {
 	t.Helper()
 	until(t, ctx, n.Name+" has ended", func() bool { return !n.Running() })
+}
+
+// TestStopBeforeReady stops a node that waits for others to found a cluster with: nobody has to move away from it.
+func TestStopBeforeReady(t *testing.T) {
+	c, err := laptop.New(laptop.Config{Binary: builtBinary(t), Dir: t.TempDir(), Nodes: 3, Set: []string{"drain={delay: 10m, timeout: 10m}"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := c.Nodes[0]
+	startNode(t, n)
+	defer n.Kill()
+	awaitHealth(t, n, "joining")
+	if err := askOnce(t.Context(), n); err == nil {
+		t.Error("a node that knows nothing yet answered")
+	}
+	signalNode(t, n, syscall.SIGTERM)
+	awaitEnd(t, deadline(t, time.Minute), n)
 }
 
 // TestStopTellsSystemd runs a node as systemd does, with a socket to be told.
