@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ func (s *Service) describe(ctx context.Context, m cluster.Member, hash bool) *ad
 		State: "unreachable", FreshMs: freshNever}
 	d, err := s.ask(ctx, m, hash)
 	if err != nil {
-		n.Reasons = []string{err.Error()}
+		n.Reasons = []string{plain(err)}
 		return n
 	}
 	n.State, n.AppliedIndex, n.Bindings, n.Ready = d.State, d.AppliedIndex, d.Bindings, d.Ready
@@ -69,6 +70,14 @@ func (s *Service) describe(ctx context.Context, m cluster.Member, hash bool) *ad
 		n.FreshMs = uint64(d.Fresh.Milliseconds())
 	}
 	return n
+}
+
+// plain is why a node does not answer, without what gRPC adds to a refused connection.
+func plain(err error) string {
+	if _, dial, ok := strings.Cut(err.Error(), "Error while dialing: "); ok {
+		return strings.TrimSuffix(dial, `"`)
+	}
+	return err.Error()
 }
 
 func (s *Service) ask(ctx context.Context, m cluster.Member, hash bool) (cluster.Description, error) {

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +33,9 @@ func TestLostQuorumIsRecovered(t *testing.T) {
 			for _, n := range others {
 				must(t, os.Rename(n.DataDir(), n.DataDir()+".lost"))
 			}
+			requireOwner := chown(t, newest.DataDir())
 			recoverNode(t, newest, others)
+			requireOwner()
 			must(t, newest.Start())
 			must(t, newest.AwaitReady(deadline(t, time.Minute)))
 			status, out, stderr := leasehold(t, "query", "address", source.Client(7).Address.String(), "--server", newest.LeasequeryTCP)
@@ -46,6 +52,31 @@ func TestLostQuorumIsRecovered(t *testing.T) {
 			must(t, c.AwaitReady(deadline(t, time.Minute)))
 			until(t, deadline(t, time.Minute), "all have a vote", func() bool { return len(voterIDs(membersOf(t, newest))) == tc.nodes })
 			requireSame(t, c, 4000)
+		})
+	}
+}
+
+// chown gives a data directory to a user, as a node's is that does not run as root. The function that it returns fails the test
+// unless everything in it belongs to that user.
+func chown(t *testing.T, dir string) (requireOwner func()) {
+	t.Helper()
+	const user = 54321
+	each := func(do func(path string, d fs.DirEntry) error) {
+		t.Helper()
+		must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error { return errors.Join(err, do(path, d)) }))
+	}
+	if os.Geteuid() != 0 {
+		t.Log("not root: whom files belong to after a recovery is not looked at")
+		return func() {}
+	}
+	each(func(path string, _ fs.DirEntry) error { return os.Lchown(path, user, user) })
+	return func() {
+		each(func(path string, d fs.DirEntry) error {
+			info, err := d.Info()
+			if err == nil && info.Sys().(*syscall.Stat_t).Uid != user {
+				t.Errorf("%s belongs to user %d after the recovery", path, info.Sys().(*syscall.Stat_t).Uid)
+			}
+			return err
 		})
 	}
 }

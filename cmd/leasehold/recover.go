@@ -40,6 +40,7 @@ func recoverCommand() *cobra.Command {
 			}
 			pool := rpc.NewPool()
 			defer func() { err = errors.Join(err, pool.Close()) }()
+			defer func() { err = errors.Join(err, giveBack(cfg.DataDir)) }()
 			r.DataDir, r.Name, r.Peers = cfg.DataDir, cfg.Name, rpc.NewPeers(pool)
 			r.RaftAddress, r.GRPCAddress = orElse(cfg.Raft.Advertise, cfg.Raft.Listen), orElse(cfg.GRPC.Advertise, cfg.GRPC.Listen)
 			done, err := cluster.Recover(cmd.Context(), r, log)
@@ -65,11 +66,12 @@ func inspectCommand(file *string, asJSON *bool) *cobra.Command {
 		Use:   "inspect --config FILE",
 		Short: "Show what a stopped node has on disk",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			cfg, log, err := stoppedNode(cmd, *file)
 			if err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, giveBack(cfg.DataDir)) }()
 			i, err := cluster.Inspect(cfg.DataDir, log)
 			if err != nil {
 				return err

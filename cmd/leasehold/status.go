@@ -113,6 +113,9 @@ func printStatus(w io.Writer, r *adminv1.StatusResponse) error {
 		}
 		row := []string{n.GetName(), n.GetState(), yesNo(n.GetVoter()), fmt.Sprint(n.GetAppliedIndex()), freshness(n.GetFreshMs()),
 			fmt.Sprint(n.GetBindings()), ready}
+		if n.GetState() == "unreachable" { // what it has is not known
+			row[3], row[4], row[5] = "-", "-", "-"
+		}
 		if n.GetStateHash() != "" {
 			row = append(row, n.GetStateHash()[:min(16, len(n.GetStateHash()))])
 		}
