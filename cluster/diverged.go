@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/binding"
 )
@@ -51,20 +49,6 @@ func sound(dir string) error {
 		return fmt.Errorf("look whether the node has diverged: %w", err)
 	}
 	return fmt.Errorf("node has %w: empty %q so that the node joins anew under a new id; %s says: %.1000s", fsm.ErrDiverged, dir, divergedFile, why)
-}
-
-// guarded is a node's state machine as Raft sees it: once the node has diverged it makes no snapshots.
-type guarded struct {
-	StateMachine
-	node *Node
-}
-
-// Snapshot takes the state as it is.
-func (g guarded) Snapshot() (raft.FSMSnapshot, error) {
-	if err := g.node.divergence(); err != nil {
-		return nil, fmt.Errorf("no snapshot is taken: %w", err)
-	}
-	return g.StateMachine.Snapshot()
 }
 
 // shown is the state machine's view, unless nothing may be shown any more. It looks last: what was found out before the view was

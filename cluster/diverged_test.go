@@ -218,7 +218,9 @@ func snapshots(t *testing.T, m *clustertest.Member) (names []string) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		names = append(names, e.Name())
+		if !strings.HasSuffix(e.Name(), ".tmp") {
+			names = append(names, e.Name())
+		}
 	}
 	return names
 }

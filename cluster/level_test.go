@@ -1,7 +1,9 @@
 package cluster_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -165,4 +167,42 @@ func (c *ageing) requireOlderIsRefused(t *testing.T) {
 	}
 	c.upgrade(4)
 	c.Until("the newer version is a member", func() bool { return len(c.Leader().Node().Members()) == 5 })
+}
+
+// fromTheFuture reads every snapshot as if a later version had written it.
+type fromTheFuture struct{ *fsm.FSM }
+
+// Restore changes the version in the header.
+func (f fromTheFuture) Restore(from io.ReadCloser) error {
+	defer from.Close()
+	octets, err := io.ReadAll(from)
+	if err != nil {
+		return err
+	}
+	octets[9] = 99
+	return f.FSM.Restore(io.NopCloser(bytes.NewReader(octets)))
+}
+
+func TestSnapshotOfALaterVersionIsNoDamage(t *testing.T) {
+	var future atomic.Bool
+	c := clustertest.New(t, clustertest.Options{Voters: 1, Machine: func(_ *clustertest.Member, sm *fsm.FSM) cluster.StateMachine {
+		if future.Load() {
+			return fromTheFuture{sm}
+		}
+		return sm
+	}, Config: func(_ int, c *cluster.Config) { c.SnapshotBytes = 1 }})
+	m := c.Member(0)
+	putLease(t, c, 1, 0, 10)
+	c.Until("there is a snapshot", func() bool { return len(snapshots(t, m)) > 0 })
+	m.Stop()
+	future.Store(true)
+	m.Start()
+	c.Until("the node has ended", func() bool { return m.Running() == nil })
+	err := m.Err()
+	if !errors.Is(err, fsm.ErrVersion) || !strings.Contains(err.Error(), m.Dir) || !strings.Contains(err.Error(), "run the newer version") || strings.Contains(err.Error(), "empty") {
+		t.Errorf("ended with %v", err)
+	}
+	future.Store(false)
+	m.Start()
+	c.WaitReady(m)
 }

@@ -84,9 +84,14 @@ func (n *Node) startRaft(tr *transport.Transport, notify chan<- bool) (*raft.Raf
 	if n.deps.Intercept != nil {
 		link = n.deps.Intercept(tr)
 	}
-	return n.stores.start(n.cfg.DataDir, func() (*raft.Raft, error) {
-		return raft.NewRaft(conf, guarded{n.sm, n}, n.stores.cached, n.stores.stable, n.stores.snapshots, link)
+	machine := guarded{n.sm, n, new(error)}
+	r, err := n.stores.start(n.cfg.DataDir, func() (*raft.Raft, error) {
+		return raft.NewRaft(conf, machine, n.stores.cached, n.stores.stable, n.stores.snapshots, link)
 	})
+	if err != nil && *machine.unread != nil { // nothing is damaged: what else err says to do is wrong
+		return nil, fmt.Errorf("start raft on %q: %w; the directory stays as it is", n.cfg.DataDir, *machine.unread)
+	}
+	return r, err
 }
 
 // serve runs the node's loops until ctx ends or one of them fails, then stops.
