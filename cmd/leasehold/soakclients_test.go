@@ -94,13 +94,15 @@ func (s *soak) requireProgress() {
 	})
 }
 
-// finish lets the writers send what they have begun until all is acknowledged, asks every node once more, and checks the
-// histories. The cluster must be well.
-func (c *soakClients) finish() {
+// finish lets the writers send what they have begun until all is acknowledged, has bindings wait until all nodes have one state
+// and tell how many bindings that has, asks every node once more, and checks the histories. The cluster must be well. The last
+// answers are strict whatever the cluster's bound: no node has an older state any more.
+func (c *soakClients) finish(bindings func() uint64) {
 	c.t.Helper()
 	c.stop()
 	c.writers.Wait()
 	c.readers.Wait()
+	there := bindings()
 	for group := range soakGroups {
 		for i, server := range c.target.servers {
 			call := c.record.Now()
@@ -114,6 +116,9 @@ func (c *soakClients) finish() {
 			}
 			c.initial[group] = saw
 		}
+	}
+	if n := c.live(); there != n {
+		c.t.Errorf("%d bindings, want %d", there, n)
 	}
 	if err := c.record.Check(time.Minute); err != nil {
 		c.t.Error(err)
