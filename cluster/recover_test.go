@@ -221,9 +221,7 @@ func TestVoteFollowsConfiguration(t *testing.T) {
 	m.Start()
 	c.Until("there are two voters", func() bool { return voters() == 2 })
 	c.WaitReady(m)
-	if s := m.Node().State(); s != "non-voter" {
-		t.Errorf("state %s", s)
-	}
+	c.Until("it says so itself", func() bool { return m.Node().State() == "non-voter" })
 	silent.Store(false)
 	m.Stop()
 	m.Start()
