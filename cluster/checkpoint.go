@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/leasehold/leasehold/fsm"
@@ -15,8 +16,13 @@ func (n *Node) keepCheckpoints(ctx context.Context) {
 		if _, due := n.sm.Checkpoint(); !due {
 			continue
 		}
-		if err := n.checkpoint(ctx); err != nil && ctx.Err() == nil {
-			n.log.Warn("checkpoint is not proposed", "error", err)
+		level := slog.LevelInfo
+		err := n.checkpoint(ctx)
+		if errors.Is(err, errSplit) {
+			level = slog.LevelError
+		}
+		if err != nil && ctx.Err() == nil {
+			n.log.Log(ctx, level, "checkpoint is not proposed", "error", err)
 		}
 	}
 }

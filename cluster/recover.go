@@ -144,7 +144,8 @@ func rewrite(p *plan, st *stores, logger *slog.Logger) (err error) {
 			panic(x)
 		}
 	}()
-	machine := fsm.New(fsm.Config{Logger: logger, Halt: func(err error) { panic(errHalted{err}) }})
+	refuse := func(err error) { panic(errHalted{err}) }
+	machine := fsm.New(fsm.Config{Logger: logger, Halt: refuse, Diverged: refuse})
 	conf := raft.DefaultConfig()
 	conf.LocalID, conf.Logger, conf.NoLegacyTelemetry = raft.ServerID(p.NewID), raftLogger(logger), true
 	_, tr := raft.NewInmemTransport("") // only to write addresses; nothing is sent
