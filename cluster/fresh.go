@@ -36,6 +36,11 @@ func (n *Node) prove(ctx context.Context) {
 		proof, cancel := context.WithTimeout(ctx, indexTimeout)
 		err := n.proveFresh(proof)
 		cancel()
+		if err == nil {
+			n.setIsolated(false)
+		} else {
+			n.lookAround(ctx)
+		}
 		if err == nil && len(n.Reasons()) == 0 {
 			n.readyOnce.Do(func() { close(n.ready) })
 		}

@@ -48,6 +48,7 @@ type Node struct {
 	handing   atomic.Bool   // leadership is being handed over just now
 	stopping  atomic.Bool   // takes no more proposals
 	removed   atomic.Bool
+	isolated  atomic.Bool // no majority of the voters answers: see lookAround
 	hasState  atomic.Bool
 	diverged  atomic.Pointer[error]  // why nothing may be served any more: see Diverged
 	founders  atomic.Pointer[string] // digest of the founders that this node sees

@@ -37,6 +37,9 @@ func (n *Node) Reasons() []string {
 	case !member:
 		out = append(out, "joining: the node is not a member of a cluster yet")
 	}
+	if n.isolated.Load() {
+		out = append(out, "isolated: no majority of the voters answers this node")
+	}
 	age, proven := n.Fresh()
 	if proven && age <= n.readyStaleness() {
 		return out

@@ -104,6 +104,8 @@ func (p *partition) run(t *testing.T, cut func(l *netlab.Lab, minority, other *n
 		cut(p.Lab, p.minority.Host, n.Host)
 	}
 	cutAt := time.Now()
+	until(t, ctx, "the minority says that it is not ready", func() bool { return p.minority.Ready(ctx) != nil })
+	t.Logf("%s: %v after the cut the minority is not ready (%v)", p.name, time.Since(cutAt).Round(10*time.Millisecond), p.minority.Ready(ctx))
 	until(t, ctx, "the minority has refused", func() bool { return asked[p.minority].count(refused, cutAt.Add(p.bound), never) >= 3 })
 	// There may have been an election: the majority is to answer with what was written after the cut.
 	until(t, ctx, "the majority has gone on", func() bool { return relayed.newest().After(cutAt) })
