@@ -29,6 +29,7 @@ func (l lines) Write(b []byte) (int, error) {
 			break
 		}
 	}
+	text, _, _ = strings.Cut(text, " meta:([") // what a node says of itself, octet by octet in decimal
 	l.to.Log(context.Background(), level, strings.TrimPrefix(text, "memberlist: "))
 	return len(b), nil
 }

@@ -222,10 +222,10 @@ func TestAnnounceIsBounded(t *testing.T) {
 func TestMemberlistLogsThroughSlog(t *testing.T) {
 	var out bytes.Buffer
 	l := stdLogger(slog.New(slog.NewTextHandler(&out, nil)))
-	l.Print("[WARN] memberlist: slow")
+	l.Print("[WARN] memberlist: slow meta:([1 2] VS [1 3])")
 	l.Print("[ERR] memberlist: gone")
 	l.Print("[DEBUG] memberlist: hidden")
-	for _, want := range []string{"level=WARN msg=slow", "level=ERROR msg=gone"} {
+	for _, want := range []string{"level=WARN msg=slow\n", "level=ERROR msg=gone"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("log lacks %q: %s", want, out.String())
 		}
