@@ -50,7 +50,9 @@ func TestLostQuorumIsRecovered(t *testing.T) {
 				must(t, n.Start())
 			}
 			must(t, c.AwaitReady(deadline(t, time.Minute)))
-			until(t, deadline(t, time.Minute), "all have a vote", func() bool { return len(voterIDs(membersOf(t, newest))) == tc.nodes })
+			if tc.survivors > 1 { // once is enough: it takes 10 s
+				until(t, deadline(t, time.Minute), "all have a vote", func() bool { return len(voterIDs(membersOf(t, newest))) == tc.nodes })
+			}
 			requireSame(t, c, 4000)
 		})
 	}
