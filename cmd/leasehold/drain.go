@@ -22,21 +22,36 @@ func (n *process) drain(hurry <-chan os.Signal, failed chan *part) {
 	n.log.Info("drain begins: not ready, and answering while addresses move", "delay", n.cfg.Drain.Delay, "timeout", n.cfg.Drain.Timeout)
 	n.supervisor.stopping(n.cfg.Drain.Delay + n.cfg.Drain.Timeout + stopMargin)
 	n.node.Drain()
-	n.bulk.Retire()
 	select {
 	case <-n.node.Ready():
 	default:
 		return // nobody was ever answered here, so there is nobody to move
 	}
-	delay := time.NewTimer(n.cfg.Drain.Delay)
-	defer delay.Stop()
+	// Connections are kept at first: whoever were made to connect again before the address has moved would come back here, and be
+	// reset when it moves.
+	for i, half := range []time.Duration{n.cfg.Drain.Delay / 2, n.cfg.Drain.Delay - n.cfg.Drain.Delay/2} {
+		if i == 1 {
+			n.bulk.Retire()
+		}
+		if !n.pauseDrain(half, hurry, failed) {
+			return
+		}
+	}
+}
+
+// pauseDrain waits for d; false when hurry or failed ended it.
+func (n *process) pauseDrain(d time.Duration, hurry <-chan os.Signal, failed chan *part) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
-	case <-delay.C:
+	case <-t.C:
+		return true
 	case <-hurry:
 		n.log.Info("drain is hastened: no more waiting for addresses to move")
 	case p := <-failed:
 		n.broke(p)
 	}
+	return false
 }
 
 // broke is what follows when a part ends by itself: whoever stops the part tells its error. Answers of a state that is known to be

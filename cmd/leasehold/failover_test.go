@@ -193,6 +193,7 @@ func (r *failoverRig) strike(t testing.TB, f fault) (again, first time.Duration)
 	case <-ctx.Done():
 		t.Fatal("no new request was answered")
 	}
+	until(t, ctx, "the address has left "+n.Name, func() bool { return !r.Holds(t, n) })
 	f.undo(n)
 	return again, first
 }

@@ -3,11 +3,13 @@
 package netlab
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -107,8 +109,33 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
-// Freeze stops the program where it stands (SIGSTOP), until Thaw.
-func (p *Process) Freeze() { p.Signal(syscall.SIGSTOP) }
+// Freeze stops the program where it stands (SIGSTOP), until Thaw. It returns when all of its threads stand.
+func (p *Process) Freeze() {
+	p.Host.lab.tb.Helper()
+	p.Signal(syscall.SIGSTOP)
+	over := time.Now().Add(patience)
+	for p.Running() && !stands(p.PID()) {
+		if time.Now().After(over) {
+			p.Host.lab.tb.Fatalf("%s on %s does not stop", p.cmd.Path, p.Host.Name)
+		}
+		runtime.Gosched()
+	}
+}
+
+// stands tells whether every thread of a process is stopped, as proc(5) says it.
+func stands(pid int) bool {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, stat := range stats {
+		b, err := os.ReadFile(stat)
+		if err != nil {
+			continue // the thread has ended
+		}
+		if state := strings.TrimSpace(string(b[bytes.LastIndexByte(b, ')')+1:])); !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return err == nil && len(stats) > 0
+}
 
 // Thaw lets a frozen program go on (SIGCONT).
 func (p *Process) Thaw() { p.Signal(syscall.SIGCONT) }
