@@ -54,9 +54,28 @@ func (r *Recorder) Check(timeout time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// decide asks porcupine. What is unknown returns after everything else.
+// quick is how long porcupine tries a history as it is.
+const quick = 2 * time.Second
+
+// decide asks porcupine; when that finds no end, it is given the history with the moments that a witness has found.
 func decide(initial Versions, ops []operation, timeout time.Duration) porcupine.CheckResult {
 	ops = prune(ops)
+	verdict := ask(initial, ops, min(quick, timeout))
+	if verdict != porcupine.Unknown {
+		return verdict
+	}
+	order, found, decided := find(initial, ops, timeout)
+	switch {
+	case !decided:
+		return porcupine.Unknown
+	case !found:
+		return porcupine.Illegal
+	}
+	return ask(initial, narrowed(ops, order), timeout)
+}
+
+// ask asks porcupine. What is unknown returns after everything else.
+func ask(initial Versions, ops []operation, timeout time.Duration) porcupine.CheckResult {
 	history := make([]porcupine.Operation, len(ops))
 	for i := range ops {
 		o := &ops[i]

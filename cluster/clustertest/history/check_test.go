@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/anishathalye/porcupine"
 )
 
 // put is a batch of a hand-made history.
@@ -77,6 +79,13 @@ func TestCheckersCanFail(t *testing.T) {
 			var v *Violation
 			if tc.good && err != nil || !tc.good && !errors.As(err, &v) {
 				t.Errorf("verdict: %v", err)
+			}
+			order, found, decided := find(Versions{}, tc.ops, 10*time.Second)
+			if !decided || found != tc.good {
+				t.Errorf("witness: %v, found %v, decided %v", order, found, decided)
+			}
+			if found && ask(Versions{}, narrowed(tc.ops, order), 10*time.Second) != porcupine.Ok {
+				t.Errorf("porcupine does not take the witness %v", order)
 			}
 		})
 	}
