@@ -32,7 +32,7 @@ func laptopTarget(c *laptop.Cluster, bound time.Duration) soakTarget {
 // of the disk. And the main loop is awake at once anyhow, because the lease has run out and its timer is due. So the proposer's thread
 // would have to be held back, just there, for longer than a sync, and the timer too. Nothing forbids that, so the fast path stays off.
 func TestFrozenLeader(t *testing.T) {
-	c := startCluster(t, 3, "read.max_staleness=0s", "read.hold=2s")
+	c := startCluster(t, 3, "read.max_staleness=0s", "read.hold=2s", "active.catch_up=10s")
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	s := newSoak(t, laptopTarget(c, 0))

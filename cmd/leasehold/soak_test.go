@@ -80,7 +80,7 @@ type faultLab struct {
 func newFaultLab(t *testing.T, seed uint64, bound time.Duration) *faultLab {
 	f := &faultLab{t: t, rng: rand.New(rand.NewPCG(seed, 1))}
 	f.c = startNSCluster(t, 3, "read.hold=1s", "read.max_staleness="+bound.String(), "raft.heartbeat_timeout=500ms", "raft.election_timeout=500ms",
-		"raft.leader_lease=400ms", "raft.snapshot_bytes=262144", "raft.snapshot_threshold=500", "raft.trailing_logs=50", "drain={delay: 0s, timeout: 1s}")
+		"raft.leader_lease=400ms", "raft.snapshot_bytes=262144", "raft.snapshot_threshold=500", "raft.trailing_logs=50", "drain={delay: 0s, timeout: 1s}", "active.catch_up=10s") // ends are kept no longer: here addresses change hands without end
 	clients := f.c.Lab.Host("clients")
 	target := soakTarget{bound: bound, dial: grpcFrom(clients), requestor: nsRequestor(clients)}
 	for _, n := range f.c.Nodes {
