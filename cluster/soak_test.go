@@ -63,7 +63,7 @@ func newLaboratory(t *testing.T, seed uint64) *laboratory {
 		Wall: func(i int) time.Time { return time.Now().Add(time.Duration(l.offsets[i].Load())) },
 		Config: func(_ int, c *cluster.Config) {
 			c.MaxStaleness, c.ReadHold = 0, 500*time.Millisecond // every view proven
-			c.CatchUp = 10 * time.Second // ends are kept no longer: here addresses change hands without end
+			c.CatchUp = 10 * time.Second                         // ends are kept no longer: here addresses change hands without end
 			c.SnapshotBytes, c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = 64<<10, 100, 300*time.Millisecond, 8
 		},
 	})
