@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -249,6 +250,54 @@ func TestSnapshotDamagedUnderANodeIsReplaced(t *testing.T) {
 	lagging.Start()
 	c.WaitReady(lagging)
 	c.RequireSameState()
+}
+
+// TestLogDamagedUnderALeader changes an entry in the log of a leader that runs, which a follower then needs. The leader ends, and
+// says why; the other follower has what is missing.
+func TestLogDamagedUnderALeader(t *testing.T) {
+	c := clustertest.New(t, clustertest.Options{})
+	leader := c.Leader()
+	lagging := c.Followers()[0]
+	lagging.Kill()
+	for seq := range uint64(200) { // more than Raft's cache has
+		putLease(t, c, seq+1, int(seq), 1)
+	}
+	leader = c.Leader(leader)
+	path := filepath.Join(leader.Dir, "raft.db")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	changed := 0
+	for at, duid := 0, []byte{0, 3, 0, 1, 0, 0, 0, 20}; ; at += len(duid) { // of the 20th lease
+		next := bytes.Index(b[at:], duid)
+		if next < 0 {
+			break
+		}
+		at += next
+		if _, err := file.WriteAt([]byte{1}, int64(at)); err != nil {
+			t.Fatal(err)
+		}
+		changed++
+	}
+	if changed == 0 {
+		t.Fatal("the entry is not in the leader's log")
+	}
+	lagging.Start()
+	c.Until("the leader ends", func() bool { return leader.Err() != nil })
+	if err := leader.Err(); !errors.Is(err, raftlog.ErrDamaged) || !strings.Contains(err.Error(), path) || strings.Count(err.Error(), "anew") != 1 {
+		t.Errorf("leader with a damaged log ended with: %v", err)
+	}
+	c.WaitReady(lagging)
+	c.RequireSameState()
+	if got := bindings(t, lagging); got != 200 {
+		t.Errorf("%d bindings, want 200", got)
+	}
 }
 
 func TestErrorOfADirectoryInUseIsNotAboutDamage(t *testing.T) {

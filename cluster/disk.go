@@ -10,8 +10,10 @@ import (
 // disk remembers the first error of the log's disk. After it nothing more is written: Raft's idea of its log may differ from
 // what the disk has, and only a restart makes them one again.
 type disk struct {
-	failed atomic.Pointer[error]
+	failed atomic.Pointer[error] // of a write: no other is tried
+	told   atomic.Pointer[error] // of anything
 	broken func(error)
+	tell   func(error) error // what is said of an error; nil: itself
 
 	mu    sync.Mutex
 	busy  int       // writes under way
@@ -29,16 +31,21 @@ func (d *disk) do(what string, write func() error) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("%s: %w", what, err)
-	d.fail(err)
+	err = d.fail(fmt.Errorf("%s: %w", what, err))
+	d.failed.CompareAndSwap(nil, &err)
 	return err
 }
 
-// fail tells of the first error.
-func (d *disk) fail(err error) {
-	if d.failed.CompareAndSwap(nil, &err) {
+// fail ends the node with its first error, as it is to be told. One of reading leaves writes alone: what Raft knows of its log is
+// what the disk has, and it needs its votes and terms until it has stopped.
+func (d *disk) fail(err error) error {
+	if d.tell != nil {
+		err = d.tell(err)
+	}
+	if d.told.CompareAndSwap(nil, &err) {
 		d.broken(err)
 	}
+	return err
 }
 
 func (d *disk) count(n int) {

@@ -159,7 +159,7 @@ const (
 
 // parting takes a snapshot before a planned stop if the log has grown: the node restores that faster than it would replay the log.
 func (n *Node) parting(r *raft.Raft) {
-	if n.stores.log.bytes.Load() < partingLog {
+	if n.stores.log.bytes.Load() < partingLog || n.stores.log.disk.told.Load() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), partingTime, errors.New("snapshot takes too long"))

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -27,7 +28,7 @@ type stores struct {
 	bolt      *raftlog.Log
 	log       *logStore
 	cached    *raft.LogCache
-	stable    raft.StableStore
+	stable    *stableStore
 	snapshots *snapshotStore
 }
 
@@ -56,12 +57,18 @@ func hadLog(dir string) bool {
 	return err == nil && json.Unmarshal(b, &id) == nil && (id.HasLog || id.ClusterID != "")
 }
 
-// refuse adds to an error about damage what to do.
+// refusal is an error about damage that says what to do.
+type refusal struct{ error }
+
+// Unwrap is the damage.
+func (r refusal) Unwrap() error { return r.error }
+
+// refuse adds to an error about damage what to do, once.
 func refuse(dir string, err error) error {
-	if !errors.Is(err, raftlog.ErrDamaged) {
+	if _, told := errors.AsType[refusal](err); told || !errors.Is(err, raftlog.ErrDamaged) {
 		return err
 	}
-	return fmt.Errorf("%w. The node does not start with it. %s", err, wayOut(dir))
+	return refusal{fmt.Errorf("%w. The node does not run with it. %s", err, wayOut(dir))}
 }
 
 func wayOut(dir string) string {
@@ -71,14 +78,15 @@ func wayOut(dir string) string {
 // start makes a Raft of what the stores have. Raft panics on a log that it cannot read, and does not tell which file it was.
 func (s *stores) start(dir string, begin func() (*raft.Raft, error)) (r *raft.Raft, err error) {
 	defer func() {
-		if p := recover(); p != nil && s.log.disk.failed.Load() == nil {
+		if p := recover(); p != nil && s.log.disk.told.Load() == nil {
 			panic(p)
 		} else if p != nil {
-			err = refuse(dir, *s.log.disk.failed.Load())
+			err = *s.log.disk.told.Load()
 		}
 	}()
 	r, err = begin()
 	if err == nil {
+		s.stable.started.Store(true)
 		return r, nil
 	}
 	err = fmt.Errorf("start raft on %q: %w", dir, err)
@@ -92,7 +100,13 @@ func (s *stores) start(dir string, begin func() (*raft.Raft, error)) (r *raft.Ra
 }
 
 func (s *stores) open(dir string, logger *slog.Logger, broken func(error)) error {
-	disk := &disk{broken: broken}
+	disk := &disk{broken: broken, tell: func(err error) error {
+		if errors.Is(err, raftlog.ErrDamaged) {
+			err = refuse(dir, err)
+			logger.Error("the node cannot go on", "error", err) // now: Raft may be about to panic
+		}
+		return err
+	}}
 	s.log = &logStore{LogStore: s.bolt, disk: disk}
 	s.stable = &stableStore{StableStore: &voteStore{StableStore: s.bolt}, disk: disk}
 	var err error
@@ -175,7 +189,7 @@ type logStore struct {
 func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	if err := s.LogStore.GetLog(index, l); err != nil {
 		if errors.Is(err, raftlog.ErrDamaged) {
-			s.disk.fail(err)
+			err = s.disk.fail(err)
 		}
 		if errors.Is(err, raft.ErrLogNotFound) && s.endsSnapshot(index) {
 			*l = *s.snapshot.Load()
@@ -242,7 +256,8 @@ func (s *logStore) DeleteRange(first, last uint64) error {
 // stableStore ends the node when a term or vote cannot be written: Raft would go on with what it only remembers.
 type stableStore struct {
 	raft.StableStore
-	disk *disk
+	disk    *disk
+	started atomic.Bool // from now on Raft's main goroutine is the only one that writes
 }
 
 // Set writes a value.
@@ -250,7 +265,12 @@ func (s *stableStore) Set(key, v []byte) error {
 	return s.disk.do("write raft vote", func() error { return s.StableStore.Set(key, v) })
 }
 
-// SetUint64 writes a number.
+// SetUint64 writes a number. When that fails for the term, Raft panics, in its main goroutine, where nobody can catch it. The node
+// is about to end in an orderly way then, and has told why: so the goroutine ends here, with all that it has deferred.
 func (s *stableStore) SetUint64(key []byte, v uint64) error {
-	return s.disk.do("write raft term", func() error { return s.StableStore.SetUint64(key, v) })
+	err := s.disk.do("write raft term", func() error { return s.StableStore.SetUint64(key, v) })
+	if err != nil && string(key) == keyCurrentTerm && s.started.Load() {
+		runtime.Goexit()
+	}
+	return err
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/leasehold/leasehold/cluster/raftlog"
 )
 
-// Raft's names for the two halves of a vote, and ours for the whole.
+// Raft's names for the term and the two halves of a vote, and ours for the whole.
 const (
+	keyCurrentTerm  = "CurrentTerm"
 	keyLastVoteTerm = "LastVoteTerm"
 	keyLastVoteCand = "LastVoteCand"
 	keyVote         = "Vote"
