@@ -155,8 +155,11 @@ func TestFullDisk(t *testing.T) {
 			t.Fatalf("feed while the %s's disk is full: %v", role, err)
 		}
 		until(t, deadline(t, time.Minute), "the "+role+" ends", func() bool { return !victim.Running() })
-		if told := logOf(t, victim); !strings.Contains(told, "raft.db: no space left on device") {
-			t.Errorf("%s with a full disk did not say so: %s", role, told)
+		if err := victim.AwaitReady(deadline(t, time.Minute)); err == nil || !strings.Contains(err.Error(), "exit status 1") {
+			t.Errorf("%s with a full disk ended with: %v, want exit status 1", role, err)
+		}
+		if told := logOf(t, victim); !strings.Contains(told, "raft.db: no space left on device") || strings.Contains(told, "panic:") {
+			t.Errorf("%s with a full disk did not say so, or panicked: %s", role, told)
 		}
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
