@@ -7,8 +7,8 @@
 //   - Behind every value stands a seal of 8 octets: a mark and the CRC-32C of key and value. raft-boltdb takes a log entry
 //     and a number from the front of the value and does not see it. It does see it behind other values: see Log.Set.
 //   - Every transaction writes its own number and the first and last index of the log to "conf", under "Extent". So a log
-//     whose end has gone is told from one that never was longer. When another program wrote since, the numbers differ and
-//     the record counts for nothing.
+//     whose end has gone is told from one that never was longer. When another program wrote since, which can be told by
+//     what it left, the record counts for nothing.
 //   - "Snapshot" in "conf" is the index and term of the newest snapshot that the node had.
 //
 // What raft-boltdb wrote has no seal and is read as it is.

@@ -74,8 +74,8 @@ func inspectPages(file *os.File, m meta) (e extent, whole uint64, err error) {
 	if len(buckets) != 2 || buckets[0].key != string(bucketConf) || buckets[1].key != string(bucketLogs) || !buckets[0].bucket || !buckets[1].bucket {
 		return e, 0, errors.New("root: it has not just the two buckets of a Raft log")
 	}
-	conf := map[string][]byte{}
-	err = t.walk(buckets[0].value, func(p *page) error { return readConf(p, conf) })
+	conf := conf{values: map[string][]byte{}}
+	err = t.walk(buckets[0].value, conf.add)
 	if err != nil {
 		return e, 0, fmt.Errorf("bucket conf: %w", err)
 	}
@@ -84,19 +84,29 @@ func inspectPages(file *os.File, m meta) (e extent, whole uint64, err error) {
 		return e, 0, fmt.Errorf("bucket logs: %w", err)
 	}
 	e = extent{tx: m.tx, first: is.first, last: is.last}
-	record, ok := conf[string(keyExtent)]
+	record, ok := conf.values[string(keyExtent)]
 	if !ok {
 		return e, is.whole, nil // of a node that never had seals
 	}
 	want, err := parseExtent(record)
-	if err == nil && want.tx == m.tx && want != e {
-		err = fmt.Errorf("the log has entries %d to %d, and had %d to %d when it was written last", e.first, e.last, want.first, want.last)
+	if err != nil {
+		return e, 0, err
 	}
-	return e, is.whole, err
+	foreign, err := is.endsUnsealed()
+	if err != nil {
+		return e, 0, err
+	}
+	return e, is.whole, e.compare(want, m.empty || conf.unsealed || foreign)
 }
 
-// readConf reads the values of bucket conf. A key that is not known is a damaged one: its value would be missed.
-func readConf(p *page, conf map[string][]byte) error {
+// conf is what bucket conf has.
+type conf struct {
+	values   map[string][]byte
+	unsealed bool // the term or the vote was written by another program
+}
+
+// add reads the values of a leaf. A key that is not known is a damaged one: its value would be missed.
+func (c *conf) add(p *page) error {
 	values, err := p.values()
 	for _, v := range values {
 		switch v.key {
@@ -104,9 +114,10 @@ func readConf(p *page, conf map[string][]byte) error {
 		default:
 			return fmt.Errorf("unknown key %q", v.key)
 		}
-		if conf[v.key], err = openSeal([]byte(v.key), v.value); err != nil {
+		if c.values[v.key], err = openSeal([]byte(v.key), v.value); err != nil {
 			return fmt.Errorf("%s: %w", v.key, err)
 		}
+		c.unsealed = c.unsealed || len(c.values[v.key]) == len(v.value)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ type meta struct {
 	root     uint64 // page of the root bucket
 	end      uint64 // one behind the last page in use
 	tx       uint64 // the transaction that wrote it
+	empty    bool   // that transaction changed nothing: the older meta page has the same root
 }
 
 const (
@@ -51,6 +52,7 @@ func readMeta(file io.ReaderAt, pageSize int) (meta, error) {
 	if newer.tx != older.tx+1 {
 		return meta{}, fmt.Errorf("meta pages of transactions %d and %d: one was not written", older.tx, newer.tx)
 	}
+	newer.empty = newer.root == older.root
 	return newer, nil
 }
 

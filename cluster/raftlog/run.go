@@ -9,10 +9,12 @@ import (
 type run struct {
 	first, last uint64
 	whole       uint64 // from here to the last no entry is missing
+	end         *page  // the last leaf
 }
 
 // add takes the next leaf. Its keys are read, its entries are not: they are verified when somebody wants them.
 func (r *run) add(p *page) error {
+	r.end = p
 	for i := range p.count {
 		if flags := binary.NativeEndian.Uint32(p.elements[i*elementSize:]); flags != 0 {
 			return fmt.Errorf("page %d: element %d has flags %#x", p.id, i, flags)
@@ -33,6 +35,19 @@ func (r *run) add(p *page) error {
 		r.last = index
 	}
 	return nil
+}
+
+// endsUnsealed tells whether the last entry has no seal: another program wrote it.
+func (r *run) endsUnsealed() (bool, error) {
+	if r.last == 0 {
+		return false, nil
+	}
+	at, keyLen, valueLen := r.end.place(r.end.count - 1)
+	if valueLen < sealSize {
+		return true, nil
+	}
+	mark, err := r.end.read(at+keyLen+valueLen-sealSize, sealSize)
+	return err == nil && binary.BigEndian.Uint32(mark) != sealMark, err
 }
 
 // index is the number that key i is.
