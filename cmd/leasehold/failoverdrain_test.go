@@ -122,9 +122,9 @@ func (r *failoverRig) drain(t *testing.T, leader bool) (left time.Duration, ledg
 	return left, ledgers
 }
 
-// runDrain drains so many times, as a follower and as the leader.
-func (r *failoverRig) runDrain(t *testing.T, rounds int) {
-	for _, leader := range []bool{false, true} {
+// runDrain drains so many times, for each of leaders: whether the node leads.
+func (r *failoverRig) runDrain(t *testing.T, rounds int, leaders ...bool) {
+	for _, leader := range leaders {
 		t.Run(fmt.Sprintf("drain, leader %t", leader), func(t *testing.T) {
 			var left, second []time.Duration
 			for range rounds {
