@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -104,16 +105,17 @@ func (r *failoverRig) drain(t *testing.T, leader bool) (left time.Duration, ledg
 		asking.Go(func() { a.ask(ctx, l) })
 	}
 	begin := time.Now()
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		n.Stop(time.Minute)
-	}()
+	n.Signal(syscall.SIGTERM)
 	until(t, ctx, "the address has left "+n.Name, func() bool { return !r.Holds(t, n) })
 	left = time.Since(begin)
-	<-stopped
+	select {
+	case <-n.Done():
+	case <-time.After(45 * time.Second):
+		n.Signal(syscall.SIGQUIT) // so that it says where it hangs
+		<-n.Done()
+	}
 	if err := n.Err(); err != nil {
-		t.Errorf("%s did not stop in order: %v\n%s", n.Name, err, n.Output())
+		t.Fatalf("%s did not stop in order: %v\n%s", n.Name, err, n.Output())
 	}
 	n.Start()
 	r.holder(t)

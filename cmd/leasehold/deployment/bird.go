@@ -39,6 +39,7 @@ type birdNode struct {
 	Agent    string
 	AfterAll string
 	User     string // of the agent; empty: root without capabilities
+	Before   string // the unit that starts after the agent; empty: none
 }
 
 // Files are the files of every node: bird.conf, leasehold-ready.service and leasehold-anycast.service. Errors wrap ErrPlan.

@@ -65,7 +65,8 @@ func (k Keepalived) Files() ([]File, error) {
 			Agent    string
 			AfterAll string
 			User     string
-		}{k, n, peers, routers, priority, seconds(k.Advert), "--track-file " + k.TrackFile, "echo 3 >" + k.TrackFile, ""}
+			Before   string
+		}{k, n, peers, routers, priority, seconds(k.Advert), "--track-file " + k.TrackFile, "echo 3 >" + k.TrackFile, "", "keepalived.service"}
 		for _, f := range [][2]string{{"keepalived.conf", "keepalived.conf.tmpl"}, {"leasehold-ready.service", "ready.service.tmpl"}} {
 			file, err := render(n.Name, f[0], f[1], data)
 			if err != nil {
