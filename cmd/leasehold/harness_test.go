@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -132,10 +133,14 @@ func requireSameState(t testing.TB, c *laptop.Cluster) uint64 {
 			t.Fatalf("read from %s: %v", n.Name, err)
 		}
 	}
-	r, err := adminOf(t, c.Nodes[0]).Status(ctx, &adminv1.StatusRequest{StateHash: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var r *adminv1.StatusResponse
+	until(t, ctx, "every node tells its state", func() bool { // one that was restarted may not be connected to yet
+		var err error
+		if r, err = adminOf(t, c.Nodes[0]).Status(ctx, &adminv1.StatusRequest{StateHash: true}); err != nil {
+			t.Fatal(err)
+		}
+		return !slices.ContainsFunc(r.GetNodes(), func(n *adminv1.NodeStatus) bool { return n.GetStateHash() == "" })
+	})
 	if len(r.GetNodes()) != len(c.Nodes) {
 		t.Fatalf("%d nodes in the status, want %d", len(r.GetNodes()), len(c.Nodes))
 	}

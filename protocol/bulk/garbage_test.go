@@ -24,7 +24,7 @@ func TestGarbage(t *testing.T) {
 	t.Run("meanwhile", func(t *testing.T) {
 		s := serve(t, many(t, 2000, 10), Config{
 			MaxConnections: bad + 20, MaxConnectionsPerRequestor: bad + 20, MaxQueriesPerRequestor: 1000,
-			DataTimeout: 2 * time.Second, IdleTimeout: 2 * time.Second,
+			DataTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second, // of a busy machine
 		})
 		var connections sync.WaitGroup
 		stop := make(chan struct{})
