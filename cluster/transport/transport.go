@@ -79,30 +79,6 @@ func splitTarget(to raft.ServerAddress) (id, addr string) {
 	return id, addr
 }
 
-// AppendEntriesPipeline opens a pipeline of AppendEntries to the server with the id. Raft does that once it has caught up.
-func (t *Transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
-	t.loops.entries(id)
-	p, err := t.NetworkTransport.AppendEntriesPipeline(id, target(id, addr))
-	if err != nil {
-		return nil, err
-	}
-	return &pipeline{AppendPipeline: p, transport: t}, nil
-}
-
-// pipeline is a pipeline whose messages can be held.
-type pipeline struct {
-	raft.AppendPipeline
-	transport *Transport
-}
-
-// AppendEntries sends a request without waiting for the answer to the one before.
-func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	if p.transport.held() {
-		return nil, ErrHeld
-	}
-	return p.AppendPipeline.AppendEntries(req, resp)
-}
-
 // AppendEntries sends entries, or a heartbeat, to the server with the id.
 func (t *Transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if t.held() {

@@ -243,3 +243,29 @@ func TestNamesAreBounded(t *testing.T) {
 		t.Error("a cluster name of 256 octets was taken")
 	}
 }
+
+// Raft's reader of answers may end while its writer sends: the writer must not wait for it.
+func TestPipelineKeepsAnswersThatNobodyTakes(t *testing.T) {
+	from, to := newTestTransport(t, "c", "a"), newTestTransport(t, "c", "b")
+	answer(t, to)
+	p, err := from.AppendEntriesPipeline("b", to.LocalAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var futures []raft.AppendFuture
+	for range unread {
+		f, err := p.AppendEntries(&raft.AppendEntriesRequest{Term: 7}, new(raft.AppendEntriesResponse))
+		if err != nil {
+			t.Fatal(err)
+		}
+		futures = append(futures, f)
+	}
+	for i, f := range futures {
+		if got := <-p.Consumer(); got != f || f.Error() != nil || !got.Response().Success {
+			t.Fatalf("answer %d: %v, error %v", i, got, f.Error())
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
