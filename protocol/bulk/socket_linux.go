@@ -22,8 +22,8 @@ func tuneSystem(tc *net.TCPConn, unsent int) error {
 	return failed
 }
 
-// unanswered tells whether octets were sent to the peer, and sent again, and it has acknowledged nothing at all for so long. A
-// peer that has closed its window acknowledges each probe of it.
+// unanswered tells whether the peer has acknowledged nothing at all for so long, though octets were sent to it and sent again, or
+// its window is closed and it was asked twice whether it has opened. A peer that is there acknowledges each of these probes.
 func unanswered(tc *net.TCPConn, timeout time.Duration) bool {
 	var info *unix.TCPInfo
 	var failed error
@@ -31,7 +31,9 @@ func unanswered(tc *net.TCPConn, timeout time.Duration) bool {
 	if err != nil || failed != nil {
 		return false // the socket is closed: whoever did it has seen to the rest
 	}
-	return info.Unacked > 0 && info.Retransmits > 0 && time.Duration(info.Last_ack_recv)*time.Millisecond >= timeout
+	sentAgain := info.Unacked > 0 && info.Retransmits > 0
+	probed := info.Notsent_bytes > 0 && info.Probes > 1 // without octets that wait these are keepalive's, which has its own end
+	return (sentAgain || probed) && time.Duration(info.Last_ack_recv)*time.Millisecond >= timeout
 }
 
 // control calls f with the socket's descriptor.

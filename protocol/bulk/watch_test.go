@@ -61,16 +61,18 @@ func TestVanishedRequestors(t *testing.T) {
 		read  bool // goes on reading
 		fault func(l *netlab.Lab, server, relay *netlab.Host)
 		lives bool
+		stall bool // its window has closed before the fault
 	}{
-		"cut off while it reads":                    {ask(1, many), true, func(l *netlab.Lab, s, r *netlab.Host) { l.CutBoth(s, r) }, false},
-		"cut off in one direction, the answer's":    {ask(1, many), true, func(l *netlab.Lab, s, r *netlab.Host) { l.Cut(s, r) }, false},
-		"cut off in one direction, the requestor's": {ask(1, many), true, func(l *netlab.Lab, s, r *netlab.Host) { l.Cut(r, s) }, false},
-		"cut off with nothing asked":                {nil, false, func(l *netlab.Lab, s, r *netlab.Host) { l.CutBoth(s, r) }, false},
-		"power off":                                 {ask(1, many), true, func(_ *netlab.Lab, _, r *netlab.Host) { r.LinkDown() }, false},
+		"cut off while it reads":                    {ask(1, many), true, func(l *netlab.Lab, s, r *netlab.Host) { l.CutBoth(s, r) }, false, false},
+		"cut off in one direction, the answer's":    {ask(1, many), true, func(l *netlab.Lab, s, r *netlab.Host) { l.Cut(s, r) }, false, false},
+		"cut off in one direction, the requestor's": {ask(1, many), true, func(l *netlab.Lab, s, r *netlab.Host) { l.Cut(r, s) }, false, false},
+		"cut off with nothing asked":                {nil, false, func(l *netlab.Lab, s, r *netlab.Host) { l.CutBoth(s, r) }, false, false},
+		"power off":                                 {ask(1, many), true, func(_ *netlab.Lab, _, r *netlab.Host) { r.LinkDown() }, false, false},
 		"the server's address has left": {ask(1, many), true, func(_ *netlab.Lab, s, _ *netlab.Host) {
 			s.Run("ip", "address", "del", s.Addr.String()+"/64", "dev", netlab.Interface)
-		}, false},
-		"does not read": {ask(1, many), false, func(*netlab.Lab, *netlab.Host, *netlab.Host) {}, true},
+		}, false, false},
+		"power off after it has not read": {ask(1, many), true, func(_ *netlab.Lab, _, r *netlab.Host) { r.LinkDown() }, false, true},
+		"does not read":                   {ask(1, many), false, func(*netlab.Lab, *netlab.Host, *netlab.Host) {}, true, false},
 	} {
 		lab := netlab.New(t)
 		server, relay := lab.Host("server"), lab.Host("relay")
@@ -83,6 +85,15 @@ func TestVanishedRequestors(t *testing.T) {
 			}
 		} else {
 			until(t, "the server has the connection", func() bool { return f.metric(t, MetricConnections, "") == 1 })
+		}
+		if tc.stall {
+			sent, since := 0.0, time.Now()
+			until(t, "nothing more is sent", func() bool {
+				if now := f.metric(t, MetricOctets, ""); now != sent {
+					sent, since = now, time.Now()
+				}
+				return time.Since(since) > time.Second
+			})
 		}
 		tc.fault(lab, server, relay)
 		start := time.Now()
