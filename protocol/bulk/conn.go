@@ -65,6 +65,7 @@ type conn struct {
 	quietSince time.Time // when the last query's last message was made, or the connection: who makes room is decided by it
 	frameSince time.Time // when the first octet of the frame that is not complete came; zero without one
 	receiving  bool      // false once no further query is read
+	unread     bool      // messages may have come that the receiver has not looked at
 	draining   bool      // no further query is to be read
 	ending     reason    // not empty: running answers end with QueryTerminated now
 	endText    string    // what QueryTerminated says
@@ -207,7 +208,7 @@ func (c *conn) leave(q *query) {
 	if len(c.queries) == 0 {
 		c.idleSince = time.Now()
 		// Together with the last octet of its answer the requestor sees the close: later its next query may be on its way.
-		c.draining = c.draining || (c.server.retiring.Load() && c.frameSince.IsZero())
+		c.draining = c.draining || (c.server.retiring.Load() && !c.unread)
 		c.armRead(c.idleSince)
 	}
 	c.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 )
 
 // Retire is for the time before a planned stop. Everybody is answered as before, newcomers too, but connections are not kept: one
-// has been idle for a second is closed (RFC 5460 7.4), one on which answers run right behind the last of them, so that its
+// that has been idle for a second is closed (RFC 5460 7.4), one on which answers run right behind the last of them, so that its
 // requestor asks its next query wherever the server's address is then. It may be called more than once, and from anywhere.
 func (s *Server) Retire() {
 	s.retiring.Store(true)

@@ -27,7 +27,7 @@ const (
 func (c *conn) receive() {
 	defer close(c.received)
 	err := c.receiveFrames()
-	c.handOver()
+	c.handOver(false)
 	c.mu.Lock()
 	c.receiving = false
 	c.mu.Unlock()
@@ -54,7 +54,7 @@ func (c *conn) receiveFrames() error {
 			return errStop
 		}
 		if frame == nil {
-			c.handOver()
+			c.handOver(c.inbox.partial())
 			if err := c.read(); err != nil {
 				return err
 			}
@@ -82,7 +82,7 @@ func (c *conn) awaitRoom() error {
 		if !full {
 			return nil
 		}
-		c.handOver()
+		c.handOver(true)
 		select {
 		case <-c.room:
 		case <-c.ctx.Done():
@@ -102,6 +102,7 @@ func (c *conn) read() error {
 		case c.frameSince.IsZero():
 			c.frameSince = time.Now()
 		}
+		c.unread = c.inbox.partial()
 		c.armRead(time.Now())
 		c.mu.Unlock()
 		n, err := c.socket.Read(space)
@@ -125,6 +126,7 @@ func (c *conn) arrived(n int) {
 	if began {
 		c.mu.Lock()
 		c.frameSince = time.Now()
+		c.unread = true
 		c.mu.Unlock()
 	}
 }
@@ -195,7 +197,7 @@ func (c *conn) begin(m dhcpv6.Message) error {
 		return errStop
 	}
 	if !c.requestor.queries.TryAcquire(1) {
-		c.handOver() // the answers that hold the tokens may be our own
+		c.handOver(true) // the answers that hold the tokens may be our own
 		if c.requestor.queries.Acquire(c.ctx, 1) != nil {
 			c.leave(q)
 			return errStop
@@ -259,13 +261,14 @@ func (c *conn) refuse(m dhcpv6.Message, s dhcpv6.Status, text string) (refused b
 	return true, nil
 }
 
-// handOver gives the begun queries to the sender.
-func (c *conn) handOver() {
+// handOver gives the begun queries to the sender. unread says whether more may have come.
+func (c *conn) handOver(unread bool) {
 	if len(c.begun) == 0 {
 		return
 	}
 	c.mu.Lock()
 	c.handed = append(c.handed, c.begun...)
+	c.unread = unread
 	c.mu.Unlock()
 	c.begun = c.begun[:0]
 	signal(c.wake)

@@ -65,6 +65,29 @@ func TestRetire(t *testing.T) {
 			f.stop(t)
 		})
 	})
+	t.Run("queries that wait for room are answered", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, Config{MaxQueriesPerConnection: 2}, &script{}).start(t)
+			f.Retire()
+			c := f.dial()
+			var all []byte
+			for i := range 6 {
+				all = append(all, ask(byte(i+1), 1)...)
+			}
+			send(t, c, all)
+			done := map[byte]bool{}
+			got, err := readAll(c)
+			for _, g := range got {
+				if g.Type == dhcpv6.MessageLeasequeryDone {
+					done[g.ID] = true
+				}
+			}
+			if len(done) != 6 || !isEnd(err) {
+				t.Errorf("%d queries of 6 were answered, the end %v", len(done), err)
+			}
+			f.stop(t)
+		})
+	})
 	t.Run("a query that has begun to arrive is answered", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, Config{}, &script{}).start(t)
