@@ -74,6 +74,9 @@ func (r *race) rounds(ctx, attempts context.Context) error {
 		if err := r.pause(ctx, wait); err != nil {
 			return err
 		}
+		if err := r.settle(ctx); err != nil { // a silent one may speak by now
+			return err
+		}
 		if !r.askable() {
 			break
 		}

@@ -103,6 +103,27 @@ func TestSilentServerIsAskedAgain(t *testing.T) {
 	})
 }
 
+// Nobody else is asked any more, in further rounds either, once a server that was silent hands over its answer.
+func TestSilentServerSpeaksInAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, map[string][]act{
+			"a": {{replies: answers(whole(0, 5)), after: 3500 * time.Millisecond, stops: 3}}, "b": {once(status(dhcpv6.StatusQueryTerminated))},
+		})
+		config := s.config()
+		config.Stream = true
+		var got []int
+		if err := QueryAny(t.Context(), []string{"a", "b"}, config, everything, collect(&got)); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(upTo(5), got); diff != "" {
+			t.Errorf("clients (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"a", "b"}, s.log); diff != "" {
+			t.Errorf("servers asked (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestSilentToTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(t, map[string][]act{"a": {{silent: true}}, "b": {{silent: true}}})
