@@ -47,7 +47,9 @@ func (s *Store) hasClient(p *path, lh uint64, duid []byte) bool {
 func (s *Store) add(lh uint64, duid []byte, e *entry) {
 	s.enter(lh, duid, e)
 	a := e.address()
-	s.addresses.insert(pairOf(a.hash(s.hash), lh))
+	thing := a.hash(s.hash)
+	s.addresses.insert(pairOf(thing, lh))
+	s.crowded.entered(thing, lh, duid, e)
 }
 
 // enter is add without the index of addresses.
@@ -122,7 +124,9 @@ func (s *Store) drop(lh uint64, duid []byte, o *order) bool {
 		s.clients.remove(&p)
 		s.left(lh, duid)
 	}
-	s.addresses.remove(pairOf(a.hash(s.hash), lh))
+	thing := a.hash(s.hash)
+	s.addresses.remove(pairOf(thing, lh))
+	s.crowded.left(thing, lh, duid, &e)
 	s.forgetIDs(lh)
 	return true
 }

@@ -58,6 +58,9 @@ func markTime(mark uint64) binding.Time { return binding.Time(mark >> markBits) 
 // ended tells whether the entry is an end.
 func (e *entry) ended() bool { return e.state != binding.Active }
 
+// moved tells whether the entry is an exit: the binding goes on elsewhere.
+func (e *entry) moved() bool { return e.state == binding.Moved }
+
 func (e *entry) delegated() bool { return e.kind == binding.PD }
 
 func (e *entry) address() address {

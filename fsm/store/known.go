@@ -86,17 +86,27 @@ func (a *address) kinds() (first, last binding.Kind) {
 // known looks an address up: the binding in force, or the newest end that is not an exit.
 func (s *Store) known(a *address) (k known, ok bool) {
 	thing := a.hash(s.hash)
+	if at, is := s.crowded[thing]; is && at.duid != nil {
+		live := s.knownOf(at.place, at.duid, a, &k, &ok)
+		if live || ok && k.entry.mark == at.mark {
+			return k, true
+		}
+		k, ok = known{}, false
+	}
 	var last pair
 	var p pairPath
+	entries := 0
+	live := false
 	p.seek(s.addresses.root, s.addresses.height, pair{thing: thing})
-	for p.settle() && p.pair().thing == thing {
+	for ; !live && p.settle() && p.pair().thing == thing; p.i++ {
+		entries++
 		if q := p.pair(); q != last || !ok {
 			last = q
-			if s.knownAt(q.place(), a, &k, &ok) {
-				return k, true
-			}
+			live = s.knownAt(q.place(), a, &k, &ok)
 		}
-		p.i++
+	}
+	if entries >= s.crowd || len(s.crowded) > 0 {
+		s.crowded.found(thing, entries >= s.crowd, &k, ok)
 	}
 	return k, ok
 }
@@ -106,20 +116,28 @@ func (s *Store) knownAt(lh uint64, a *address, k *known, ok *bool) (live bool) {
 	var p path
 	for at := (key{place: lh}); s.clients.seek(&p, &at) && p.settle() && p.place() == lh; {
 		duid := bytes.Clone(p.record().duid())
-		first, last := a.kinds()
-		for kind := first; kind <= last; kind++ {
-			s.eachEntry(lh, duid, kind, a, func(r record, e packed) bool {
-				live = e.state() == binding.Active
-				if live || e.state() != binding.Moved && (!*ok || e.mark() > k.entry.mark) {
-					*k, *ok = known{place: lh, duid: duid, entry: r.unpack(e).clone()}, true
-				}
-				return !live
-			})
-			if live {
-				return true
-			}
+		if s.knownOf(lh, duid, a, k, ok) {
+			return true
 		}
 		at.duid = append(duid[:len(duid):len(duid)], 0)
+	}
+	return false
+}
+
+// knownOf looks at one client; it is true when the binding in force was found. It keeps duid.
+func (s *Store) knownOf(lh uint64, duid []byte, a *address, k *known, ok *bool) (live bool) {
+	first, last := a.kinds()
+	for kind := first; kind <= last; kind++ {
+		s.eachEntry(lh, duid, kind, a, func(r record, e packed) bool {
+			live = e.state() == binding.Active
+			if live || e.state() != binding.Moved && (!*ok || e.mark() > k.entry.mark) {
+				*k, *ok = known{place: lh, duid: duid, entry: r.unpack(e).clone()}, true
+			}
+			return !live
+		})
+		if live {
+			return true
+		}
 	}
 	return false
 }

@@ -22,6 +22,9 @@ type Store struct {
 	relays    *pairTree // by relay-id
 	remotes   *pairTree // by remote-id
 
+	crowd   int     // from how many entries on an address is crowded
+	crowded holders // by hash of the address
+
 	links   *link.Table
 	sources []*source // by number, from 1
 	byName  map[string]*source
@@ -57,7 +60,7 @@ const defaultHistory = 600 * time.Second
 func New() *Store { return newStore(hasher{}) }
 
 func newStore(h hasher) *Store {
-	s := &Store{hash: h, epochs: newEpochs(), links: link.New(), byName: map[string]*source{}, census: newCensus()}
+	s := &Store{hash: h, epochs: newEpochs(), links: link.New(), byName: map[string]*source{}, census: newCensus(), crowd: crowd, crowded: holders{}}
 	e := &s.epochs
 	s.clients, s.places = newTree(e), newTree(e)
 	s.addresses, s.duids, s.relays, s.remotes = newPairTree(e), newPairTree(e), newPairTree(e), newPairTree(e)

@@ -146,6 +146,7 @@ func (x *machine) restore(t *rapid.T) {
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
 		t.Fatal("a restored store writes another snapshot")
 	}
+	s.crowd = x.store.crowd
 	for _, h := range x.views {
 		if err := h.same(); err != nil {
 			t.Fatal(err)
@@ -183,6 +184,7 @@ func testMachine(t *testing.T, h hasher) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := &machine{store: newStore(h), model: newModel()}
 		x.model.clock = 1_000_000
+		x.store.crowd = rapid.SampledFrom([]int{1, 2, crowd}).Draw(t, "crowd")
 		t.Repeat(map[string]func(*rapid.T){
 			"apply": x.apply, "apply again": x.apply, "apply once more": x.apply, "resync": x.resync, "tick": x.tick,
 			"maintain": x.maintain, "hold": x.hold, "release": x.release, "restore": x.restore, "set history": x.setHistory,
