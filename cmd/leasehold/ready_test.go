@@ -126,6 +126,10 @@ func TestReadyFollows(t *testing.T) {
 	want("3", "down")
 	s.set()
 	want("0", "up")
+	s.set("diverged: z")
+	want("3", "down")
+	s.set()
+	want("0", "up")
 	stop() // as if it were killed: the connection ends
 	want("3", "down")
 	serveHealth(t, s, at)

@@ -88,7 +88,7 @@ func (f *follower) stream(ctx context.Context, client *http.Client) error {
 func leaving(why string) bool {
 	for reason := range strings.SplitSeq(why, "; ") {
 		switch kind, _, _ := strings.Cut(reason, ":"); kind {
-		case "draining", "stopping", "removed":
+		case "diverged", "draining", "stopping", "removed":
 			return true
 		}
 	}

@@ -109,8 +109,8 @@ func (a *announcer) wanted() (known bool, is readiness, why string) {
 	return a.known, a.is, a.why
 }
 
-// run tells until ctx ends; then it tells that the node is gone. Before want was first called nothing is told, so that a
-// restart of the agent beside a node that is ready moves nothing.
+// run tells until ctx ends; then it tells that the node is gone. Before want was first called nothing is told: what was told
+// before stands until the node was asked.
 func (a *announcer) run(ctx context.Context) {
 	again := time.NewTimer(0)
 	defer again.Stop()
