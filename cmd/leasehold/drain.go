@@ -57,7 +57,9 @@ func (n *process) pauseDrain(d time.Duration, hurry <-chan os.Signal, failed cha
 // broke is what follows when a part ends by itself: whoever stops the part tells its error. Answers of a state that is known to be
 // wrong are not let end.
 func (n *process) broke(p *part) {
-	n.log.Error("node cannot go on", "part", p.name, "err", p.err)
+	if p.err != nil { // answers that were ended because the node has diverged end without one
+		n.log.Error("node cannot go on", "part", p.name, "err", p.err)
+	}
 	n.node.Drain()
 	if errors.Is(p.err, fsm.ErrDiverged) {
 		n.endAnswers()
