@@ -36,10 +36,11 @@ type stores struct {
 // error of the disk.
 func openStores(dir string, logger *slog.Logger, broken func(error)) (*stores, error) {
 	path := filepath.Join(dir, logFile)
-	if info, err := os.Stat(path); err == nil && info.Size() == 0 && hadLog(dir) {
-		return nil, refuse(dir, fmt.Errorf("raft log %q is %w: it is empty, and was not", path, raftlog.ErrDamaged))
+	open := raftlog.Open
+	if hadLog(dir) {
+		open = raftlog.Reopen
 	}
-	bolt, err := raftlog.Open(path)
+	bolt, err := open(path)
 	if err != nil {
 		return nil, refuse(dir, err)
 	}
@@ -236,7 +237,8 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	return s.disk.do("write raft log", func() error { return s.LogStore.StoreLogs(logs) })
 }
 
-// DeleteRange deletes entries in transactions short enough not to hold up writes.
+// DeleteRange deletes entries in transactions short enough not to hold up writes. A crash between two of them must leave no gap
+// before what is kept: so the end of the log goes from its end, everything else from its beginning.
 func (s *logStore) DeleteRange(first, last uint64) error {
 	oldest, ferr := s.LogStore.FirstIndex()
 	newest, lerr := s.LogStore.LastIndex()
@@ -244,10 +246,20 @@ func (s *logStore) DeleteRange(first, last uint64) error {
 		return err
 	}
 	first, last = max(first, oldest), min(last, newest) // Raft asks from 0 when there is no entry
-	for ; first <= last; first += deleteChunk {
-		end := min(last, first+deleteChunk-1)
-		if err := s.disk.do("compact raft log", func() error { return s.LogStore.DeleteRange(first, end) }); err != nil {
+	for fromEnd := first > oldest; first <= last; {
+		begin, end := first, last
+		if n := last - first + 1; n > deleteChunk && fromEnd {
+			begin = last - deleteChunk + 1
+		} else if n > deleteChunk {
+			end = first + deleteChunk - 1
+		}
+		if err := s.disk.do("delete from raft log", func() error { return s.LogStore.DeleteRange(begin, end) }); err != nil {
 			return err
+		}
+		if fromEnd {
+			last = begin - 1
+		} else {
+			first = end + 1
 		}
 	}
 	return nil

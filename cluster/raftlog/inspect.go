@@ -9,7 +9,7 @@ import (
 
 // found is what an inspection found.
 type found struct {
-	created bool // there was no file
+	created bool // there was no file, or none that anything was written to
 	extent  extent
 	whole   uint64 // from here to the last no entry is missing
 }
@@ -41,7 +41,7 @@ func inspectFile(path string) (f found, err error) {
 		err = fmt.Errorf("it has %d octets, want at least %d: it was cut off", info.Size(), want)
 	}
 	if err == nil {
-		f.extent, f.whole, err = inspectPages(file, m)
+		f, err = inspectPages(file, m)
 	}
 	if err != nil {
 		return found{}, blame(path, err)
@@ -61,42 +61,45 @@ func blame(path string, err error) error {
 }
 
 // inspectPages reads both buckets and compares what they say.
-func inspectPages(file *os.File, m meta) (e extent, whole uint64, err error) {
+func inspectPages(file *os.File, m meta) (found, error) {
 	t := &tree{file: file, meta: m}
 	root, err := t.page(m.root)
 	if err != nil {
-		return e, 0, fmt.Errorf("root: %w", err)
+		return found{}, fmt.Errorf("root: %w", err)
 	}
 	buckets, err := root.values()
 	if err != nil {
-		return e, 0, fmt.Errorf("root: %w", err)
+		return found{}, fmt.Errorf("root: %w", err)
+	}
+	if len(buckets) == 0 && m.tx == firstTx { // killed before it was written to
+		return found{created: true}, nil
 	}
 	if len(buckets) != 2 || buckets[0].key != string(bucketConf) || buckets[1].key != string(bucketLogs) || !buckets[0].bucket || !buckets[1].bucket {
-		return e, 0, errors.New("root: it has not just the two buckets of a Raft log")
+		return found{}, errors.New("root: it has not just the two buckets of a Raft log")
 	}
 	conf := conf{values: map[string][]byte{}}
 	err = t.walk(buckets[0].value, conf.add)
 	if err != nil {
-		return e, 0, fmt.Errorf("bucket conf: %w", err)
+		return found{}, fmt.Errorf("bucket conf: %w", err)
 	}
 	var is run
 	if err := t.walk(buckets[1].value, is.add); err != nil {
-		return e, 0, fmt.Errorf("bucket logs: %w", err)
+		return found{}, fmt.Errorf("bucket logs: %w", err)
 	}
-	e = extent{tx: m.tx, first: is.first, last: is.last}
+	f := found{extent: extent{tx: m.tx, first: is.first, last: is.last}, whole: is.whole}
 	record, ok := conf.values[string(keyExtent)]
 	if !ok {
-		return e, is.whole, nil // of a node that never had seals
+		return f, nil // of a node that never had seals
 	}
 	want, err := parseExtent(record)
 	if err != nil {
-		return e, 0, err
+		return found{}, err
 	}
 	foreign, err := is.endsUnsealed()
 	if err != nil {
-		return e, 0, err
+		return found{}, err
 	}
-	return e, is.whole, e.compare(want, m.empty || conf.unsealed || foreign)
+	return f, f.extent.compare(want, m.empty || conf.unsealed || foreign)
 }
 
 // conf is what bucket conf has.

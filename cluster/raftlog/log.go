@@ -52,9 +52,17 @@ var (
 	_ raft.StableStore = (*Log)(nil)
 )
 
-// Open opens the file at a path, or makes it if there is none or if it is empty, after it was inspected.
-func Open(path string) (*Log, error) {
+// Open opens the file at a path, or makes it if there is none or if nothing was ever written to it, after it was inspected.
+func Open(path string) (*Log, error) { return open(path, false) }
+
+// Reopen is Open for a log that is known to have been there: one to which nothing was ever written is damaged.
+func Reopen(path string) (*Log, error) { return open(path, true) }
+
+func open(path string, known bool) (*Log, error) {
 	found, err := inspectFile(path)
+	if err == nil && known && found.created {
+		err = damage(path, "it is empty, and was not")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ const (
 	pageHeader = 16 // octets: id 8, flags 2, count 2, overflow 4
 	metaSize   = 64
 	metaSummed = 56
+	firstTx    = 1 // bbolt makes a file with meta pages of transactions 0 and 1
 )
 
 // readMeta reads both meta pages, which bbolt writes in turn, and returns the newer.
