@@ -37,6 +37,7 @@ type Node struct {
 	origin   time.Time                 // of monotonic instants
 	raft     atomic.Pointer[raft.Raft] // nil before the snapshot is restored
 	stores   *stores                   // set before raft
+	hangUp   func()                    // ends what Raft waits for of others; set before raft
 	proposer *proposer
 	reads    *rounds // of ReadIndex on any node
 	proofs   *rounds // of ReadIndex on the leader

@@ -51,6 +51,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	n.hangUp = tr.HangUp
 	n.raft.Store(r)
 	n.changed.tell()
 	return n.serve(ctx, r, notify)
@@ -142,7 +143,9 @@ func (n *Node) stop(r *raft.Raft) error {
 	n.stopping.Store(true)
 	drained := n.proposer.drained(ctx)
 	n.parting(r)
-	if err := r.Shutdown().Error(); err != nil {
+	ended := r.Shutdown()
+	n.hangUp() // Raft waits for its goroutines, and they for peers that may be gone
+	if err := ended.Error(); err != nil {
 		return fmt.Errorf("shut down raft: %w", err)
 	}
 	if drained != nil {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,10 @@ import (
 
 // MaxConns is how many connections a layer holds that others opened. A cluster of n nodes needs about 4(n-1).
 const MaxConns = 256
+
+// dialTimeout bounds one attempt to connect. Raft would wait for 10 s; a peer that is back is found sooner by another attempt,
+// because TCP asks again ever more seldom.
+const dialTimeout = 3 * time.Second
 
 // Layer is a raft.StreamLayer on an injected listener.
 type Layer struct {
@@ -28,9 +33,13 @@ type Layer struct {
 	ready   chan net.Conn // connections whose preamble was right
 	done    chan struct{}
 
+	dialing context.Context // ends when HangUp is called
+	hangUp  context.CancelFunc
+
 	mu     sync.Mutex
 	closed bool
 	open   map[net.Conn]struct{} // accepted and not closed
+	dialed map[net.Conn]struct{} // opened to others and not closed
 }
 
 var _ raft.StreamLayer = (*Layer)(nil)
@@ -46,10 +55,12 @@ func NewLayer(ln net.Listener, advertise, cluster, id string, logger *slog.Logge
 	if advertise == "" {
 		advertise = ln.Addr().String()
 	}
-	return &Layer{
+	l := &Layer{
 		listener: ln, address: address(advertise), cluster: cluster, id: id, logger: logger, stall: stallTimeout,
-		ready: make(chan net.Conn), done: make(chan struct{}), open: map[net.Conn]struct{}{},
-	}, nil
+		ready: make(chan net.Conn), done: make(chan struct{}), open: map[net.Conn]struct{}{}, dialed: map[net.Conn]struct{}{},
+	}
+	l.dialing, l.hangUp = context.WithCancel(context.Background())
+	return l, nil
 }
 
 // address is this server's address: host:port, the host possibly a name, and perhaps more behind AddressEnd.
@@ -63,31 +74,6 @@ func (a address) String() string { return string(a) }
 
 // Addr is the advertised address.
 func (l *Layer) Addr() net.Addr { return l.address }
-
-// Dial connects to the server named by a target and sends the preamble, all within the timeout.
-func (l *Layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	id, addr := splitTarget(to)
-	deadline := time.Now().Add(timeout)
-	d := net.Dialer{Deadline: deadline, KeepAliveConfig: keepAlive(), Control: controlUserTimeout}
-	conn, err := d.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.greet(conn, id, deadline); err != nil {
-		return nil, errors.Join(fmt.Errorf("send preamble to %s: %w", addr, err), conn.Close())
-	}
-	return conn, nil
-}
-
-func (l *Layer) greet(conn net.Conn, id string, deadline time.Time) error {
-	if err := conn.SetDeadline(deadline); err != nil {
-		return err
-	}
-	if _, err := conn.Write(appendPreamble(nil, l.cluster, id)); err != nil {
-		return err
-	}
-	return conn.SetDeadline(time.Time{})
-}
 
 // Accept waits for a connection whose preamble named this cluster. net.ErrClosed after Close.
 func (l *Layer) Accept() (net.Conn, error) {
@@ -114,6 +100,7 @@ func (l *Layer) Close() error {
 		return nil
 	}
 	l.closed = true
+	l.hangUp()
 	close(l.done)
 	err := l.listener.Close()
 	for c := range l.open {

@@ -24,6 +24,7 @@ const (
 // embeds: without WithPreVote Raft would silently do without pre-votes.
 type Transport struct {
 	*raft.NetworkTransport
+	layer *Layer
 	loops *loops
 	hold  atomic.Pointer[func() bool]
 }
@@ -45,7 +46,7 @@ func New(layer *Layer, logger hclog.Logger) *Transport {
 		MsgpackUseNewTimeFormat: true,
 	})
 	t.TimeoutScale = timeoutScale
-	return &Transport{NetworkTransport: t, loops: &loops{logger: logger, sent: map[raft.ServerID]int{}}}
+	return &Transport{NetworkTransport: t, layer: layer, loops: &loops{logger: logger, sent: map[raft.ServerID]int{}}}
 }
 
 // SetHeartbeatHandler does nothing: heartbeats reach Raft's main loop through Consumer like every other message
@@ -115,6 +116,9 @@ func (t *Transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, r
 func (t *Transport) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
 	return t.NetworkTransport.TimeoutNow(id, target(id, addr), req, resp)
 }
+
+// HangUp ends everything that this node sends, and waits for, for good.
+func (t *Transport) HangUp() { t.layer.HangUp() }
 
 // Close ends every stream and the listener and waits for the layer's goroutines.
 func (t *Transport) Close() error {

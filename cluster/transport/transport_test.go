@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -267,5 +268,22 @@ func TestPipelineKeepsAnswersThatNobodyTakes(t *testing.T) {
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A node that stops does not wait for a peer that does not answer, nor for one that cannot be reached.
+func TestHangUp(t *testing.T) {
+	from, to := newTestTransport(t, "c", "a"), newTestTransport(t, "c", "b")
+	ended := make(chan error)
+	go func() {
+		ended <- from.AppendEntries("b", to.LocalAddr(), &raft.AppendEntriesRequest{Term: 7}, new(raft.AppendEntriesResponse))
+	}()
+	<-to.Consumer() // it has arrived, and is never answered
+	from.HangUp()
+	if err := <-ended; err == nil {
+		t.Error("answered")
+	}
+	if err := from.RequestVote("b", to.LocalAddr(), new(raft.RequestVoteRequest), new(raft.RequestVoteResponse)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a connection opened afterwards: %v", err)
 	}
 }
