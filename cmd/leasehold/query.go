@@ -82,6 +82,9 @@ func (f *queryFlags) run(cmd *cobra.Command, kind, value string) error {
 	if err != nil {
 		return err
 	}
+	if f.patience <= 0 || f.rounds <= 0 || f.timeout <= 0 {
+		return fmt.Errorf("--patience %v, --rounds %d, --data-timeout %v: want more than 0", f.patience, f.rounds, f.timeout)
+	}
 	cfg := requestor.Config{ClientID: id, DataTimeout: f.timeout, Patience: f.patience, Rounds: f.rounds, Stream: f.stream, ReceiveBuffer: f.receive}
 	cfg.Report = func(a requestor.Attempt) { fmt.Fprintf(cmd.ErrOrStderr(), "leasehold: %s: %v\n", a.Server, a.Err) }
 	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)

@@ -91,7 +91,8 @@ func checkReady(ctx context.Context, address string, timeout time.Duration) erro
 	if err != nil {
 		return fmt.Errorf("--http %q: %w", address, err)
 	}
-	r, err := http.DefaultClient.Do(request)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: the node itself is asked
+	r, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}
