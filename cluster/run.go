@@ -143,6 +143,7 @@ func (n *Node) stop(r *raft.Raft) error {
 	n.stopping.Store(true)
 	drained := n.proposer.drained(ctx)
 	n.parting(r)
+	n.stores.snapshots.ending.Store(true) // Raft waits for one that is being written or received
 	ended := r.Shutdown()
 	n.hangUp() // Raft waits for its goroutines, and they for peers that may be gone
 	if err := ended.Error(); err != nil {
@@ -157,8 +158,14 @@ func (n *Node) stop(r *raft.Raft) error {
 // What a planned stop spends so that the next start is quick.
 const (
 	partingLog  = 8 << 20          // octets of log since the newest snapshot that are worth another
-	partingTime = 15 * time.Second // how long that may take
+	partingTime = 15 * time.Second // how long that may take, and one that is under way already
 )
+
+// called is the future of a call that may itself wait: that for a snapshot does while another is written.
+type called func() raft.SnapshotFuture
+
+// Error calls and waits.
+func (c called) Error() error { return c().Error() }
 
 // parting takes a snapshot before a planned stop if the log has grown: the node restores that faster than it would replay the log.
 func (n *Node) parting(r *raft.Raft) {
@@ -167,7 +174,7 @@ func (n *Node) parting(r *raft.Raft) {
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), partingTime, errors.New("snapshot takes too long"))
 	defer cancel()
-	if err := await(ctx, r.Snapshot()); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+	if err := await(ctx, called(r.Snapshot)); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		n.log.Info("stopping without a snapshot", "error", err)
 	}
 }
