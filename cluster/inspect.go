@@ -25,7 +25,8 @@ type Inspection struct {
 	Diverged      bool     // whether the node took itself out because its state was wrong: it cannot be recovered from
 }
 
-// Inspect reads what a stopped node has in its data directory, and changes nothing. It is an error while the node runs.
+// Inspect reads what a stopped node has in its data directory, and changes nothing but what the next start would change too:
+// snapshots that were broken off go, and so does what a snapshot has replaced of the log. It is an error while the node runs.
 func Inspect(dir string, logger *slog.Logger) (_ Inspection, err error) {
 	id, st, err := openStopped(dir, logger)
 	if err != nil {

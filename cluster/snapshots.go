@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/hashicorp/raft"
 
@@ -39,7 +41,10 @@ type snapshotStore struct {
 	damaged atomic.Bool           // the newest, since the node began: it takes another
 	failed  atomic.Pointer[error] // the newest damage
 	opened  atomic.Pointer[string]
+	ending  atomic.Bool // the node stops, and waits for no snapshot
 }
+
+var errStopping = errors.New("the node is stopping")
 
 // name is the name of a snapshot's directory: "term-index-milliseconds".
 type name struct {
@@ -93,7 +98,7 @@ func (s *snapshotStore) verify() (raft.SnapshotMeta, error) {
 		case i == 0:
 			newest = meta
 		case err != nil:
-			s.logger.Warn("an older snapshot, which is not needed, is damaged", "error", err)
+			s.logger.Warn("an older snapshot, which is not needed and may be removed, is of no use", "error", err)
 		}
 	}
 	if newest.Index < noted {
@@ -106,6 +111,9 @@ func (s *snapshotStore) verify() (raft.SnapshotMeta, error) {
 func (s *snapshotStore) check(n name) (raft.SnapshotMeta, error) {
 	dir := filepath.Join(s.dir, n.text)
 	bad := func(file, format string, args ...any) (raft.SnapshotMeta, error) {
+		if err := fmt.Errorf(format, args...); ofTheNode(err) {
+			return raft.SnapshotMeta{}, fmt.Errorf("read snapshot file %q: %w", filepath.Join(dir, file), err)
+		}
 		return raft.SnapshotMeta{}, fmt.Errorf("snapshot file %q is %w: %w", filepath.Join(dir, file), raftlog.ErrDamaged, fmt.Errorf(format, args...))
 	}
 	b, err := os.ReadFile(filepath.Join(dir, metaFile))
@@ -136,6 +144,16 @@ func (s *snapshotStore) check(n name) (raft.SnapshotMeta, error) {
 	return meta, nil
 }
 
+// ofTheNode tells whether a file could not be read for a reason that says nothing about what it has.
+func ofTheNode(err error) bool {
+	for _, reason := range []error{fs.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
+}
+
 // metaSeal is the checksum of what is known of a snapshot when it is begun. The rest of meta.json is the size of the state and
 // its checksum, which verify each other.
 func metaSeal(m raft.SnapshotMeta) string {
@@ -154,8 +172,10 @@ func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
 		return nil, err
 	}
 	meta, err := s.check(names[0])
-	if err != nil {
+	if errors.Is(err, raftlog.ErrDamaged) {
 		return nil, s.fail(err)
+	} else if err != nil {
+		return nil, err
 	}
 	return []*raft.SnapshotMeta{&meta}, nil
 }
@@ -172,7 +192,9 @@ func (s *snapshotStore) fail(err error) error {
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	path := filepath.Join(s.dir, id, stateFile)
 	meta, r, err := s.SnapshotStore.Open(id)
-	if err != nil {
+	if ofTheNode(err) {
+		return nil, nil, fmt.Errorf("read snapshot file %q: %w", path, err)
+	} else if err != nil {
 		return nil, nil, s.fail(fmt.Errorf("snapshot file %q is %w, or its checksum in %q is: %w", path, raftlog.ErrDamaged, filepath.Join(s.dir, id, metaFile), err))
 	}
 	s.opened.Store(&path)
@@ -221,6 +243,14 @@ type snapshotSink struct {
 	store       *snapshotStore
 	index, term uint64
 	closed      bool
+}
+
+// Write writes, unless the node stops: then the snapshot is broken off.
+func (s *snapshotSink) Write(b []byte) (int, error) {
+	if s.store.ending.Load() {
+		return 0, errStopping
+	}
+	return s.SnapshotSink.Write(b)
 }
 
 // Close ends a whole snapshot, and notes that there is one. The second time, which is Raft's, it does nothing.

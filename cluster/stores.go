@@ -219,8 +219,10 @@ func (s *logStore) endsSnapshot(index uint64) bool {
 
 // noteSnapshot notes the newest snapshot.
 func (s *logStore) noteSnapshot(index, term uint64) {
-	if end := s.snapshot.Load(); index > 0 && (end == nil || end.Index < index) {
-		s.snapshot.Store(&raft.Log{Index: index, Term: term})
+	for end := s.snapshot.Load(); index > 0 && (end == nil || end.Index < index); end = s.snapshot.Load() {
+		if s.snapshot.CompareAndSwap(end, &raft.Log{Index: index, Term: term}) { // one of the node's own may end meanwhile
+			return
+		}
 	}
 }
 

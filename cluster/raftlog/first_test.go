@@ -2,8 +2,10 @@ package raftlog
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -71,4 +73,16 @@ func makeEmptyBolt(path string) error {
 		return err
 	}
 	return db.Close()
+}
+
+// TestErrorsOfTheSystemAreNotDamage hands on what bbolt says when it cannot lock or map a file.
+func TestErrorsOfTheSystemAreNotDamage(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENOLCK, syscall.ENOMEM} {
+		if err := blame("raft.db", fmt.Errorf("open: %w", errno)); !errors.Is(err, errno) || errors.Is(err, ErrDamaged) {
+			t.Errorf("%v: %v", errno, err)
+		}
+	}
+	if err := blame("raft.db", errSum); !errors.Is(err, ErrDamaged) {
+		t.Errorf("checksum: %v", err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // found is what an inspection found.
@@ -49,10 +50,14 @@ func inspectFile(path string) (f found, err error) {
 	return f, nil
 }
 
-// blame takes an error of the file system as what it is, and every other for one about what the file has.
+// blame takes an error of the operating system as what it is, also one that bbolt hands on bare (no memory to map the file, no
+// locks on a network file system), and every other for one about what the file has.
 func blame(path string, err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("open raft log: %w", pe)
+	}
+	if _, ok := errors.AsType[syscall.Errno](err); ok {
+		return fmt.Errorf("open raft log %q: %w", path, err)
 	}
 	if errors.Is(err, ErrDamaged) {
 		return err

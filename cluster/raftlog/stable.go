@@ -48,10 +48,14 @@ func (l *Log) GetUint64(key []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// SetSnapshot notes the newest snapshot. It cannot be forgotten: a snapshot that is gone is noticed.
+// SetSnapshot notes a snapshot, if it is the newest. That cannot be forgotten: a snapshot that is gone is noticed. One that was
+// begun before a newer came from the leader may end after it.
 func (l *Log) SetSnapshot(index, term uint64) error {
-	v := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term)
-	if err := l.Set(keySnapshot, v); err != nil {
+	noted, _, err := l.Snapshot()
+	if err == nil && noted < index {
+		err = l.Set(keySnapshot, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term))
+	}
+	if err != nil {
 		return fmt.Errorf("note snapshot of entry %d: %w", index, err)
 	}
 	return nil
