@@ -49,14 +49,16 @@ func (l *Layer) keep(c net.Conn) (net.Conn, error) {
 	return &dialed{Conn: c, layer: l}, nil
 }
 
-// HangUp ends every connection that this node opened, and every attempt to open one. It is for the end of Raft, whose goroutines
-// would wait for peers that do not answer.
+// HangUp ends every connection, and every attempt to open one. It is for the end of Raft, whose goroutines would wait for peers that
+// do not answer, or that stand still in the middle of a snapshot.
 func (l *Layer) HangUp() {
 	l.hangUp()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for c := range l.dialed {
-		_ = c.Close() // whoever uses it is told by the error it gets
+	for _, conns := range []map[net.Conn]struct{}{l.dialed, l.open} {
+		for c := range conns {
+			_ = c.Close() // whoever uses it is told by the error it gets
+		}
 	}
 }
 

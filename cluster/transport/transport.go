@@ -117,7 +117,7 @@ func (t *Transport) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, req *r
 	return t.NetworkTransport.TimeoutNow(id, target(id, addr), req, resp)
 }
 
-// HangUp ends everything that this node sends, and waits for, for good.
+// HangUp ends everything that this node sends, receives and waits for. It is called once Raft shuts down.
 func (t *Transport) HangUp() { t.layer.HangUp() }
 
 // Close ends every stream and the listener and waits for the layer's goroutines.
