@@ -3,8 +3,6 @@ package cluster_test
 import (
 	"context"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,32 +12,6 @@ import (
 	"github.com/leasehold/leasehold/cluster/clustertest/history"
 	"github.com/leasehold/leasehold/fsm/binding"
 )
-
-// soakFor is how long random faults go on: LEASEHOLD_SOAK, or a few seconds.
-func soakFor(t *testing.T) time.Duration {
-	s := os.Getenv("LEASEHOLD_SOAK")
-	if s == "" {
-		return 8 * time.Second
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		t.Fatalf("LEASEHOLD_SOAK: %v", err)
-	}
-	return d
-}
-
-// soakSeed is LEASEHOLD_SEED, or the time.
-func soakSeed(t *testing.T) uint64 {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("LEASEHOLD_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("LEASEHOLD_SEED: %v", err)
-		}
-	}
-	t.Logf("seed %d", seed)
-	return seed
-}
 
 // chapter is how long faults go on before all is mended and everything is checked.
 const chapter = 4 * time.Second
@@ -53,11 +25,11 @@ const chapters = 8
 // added and removed. At the end of each chapter everything is mended. Then every history must be linearizable, nothing that
 // was acknowledged may be lost, nothing may have expired early or not at all, and all nodes have one state hash.
 func TestRandomFaults(t *testing.T) {
-	seed := soakSeed(t)
-	for begin, n := time.Now(), uint64(0); time.Since(begin) < soakFor(t) && !t.Failed(); n += chapters {
+	seed := clustertest.Seed(t)
+	for begin, n := time.Now(), uint64(0); time.Since(begin) < clustertest.SoakFor(t, 8*time.Second) && !t.Failed(); n += chapters {
 		t.Run("cluster", func(t *testing.T) {
 			l := newLaboratory(t, seed+n)
-			for i := uint64(0); i < chapters && time.Since(begin) < soakFor(t) && !t.Failed(); i++ {
+			for i := uint64(0); i < chapters && time.Since(begin) < clustertest.SoakFor(t, 8*time.Second) && !t.Failed(); i++ {
 				l.chapter(seed + n + i)
 			}
 			t.Logf("%d batches acknowledged, %d given up, %d reads answered, %d refused, %d short leases",

@@ -79,21 +79,7 @@ func TestDamagedNodeRefuses(t *testing.T) {
 		}
 		damage(t, path, d.at)
 		requireRefused(t, n, path)
-		for _, other := range c.Nodes[:2] {
-			if got := len(listed(t, other)); got != 20_000 {
-				t.Errorf("%s lists %d bindings while %s is out, want 20000", other.Name, got, n.Name)
-			}
-		}
-		if err := n.Wipe(); err != nil {
-			t.Fatal(err)
-		}
-		if err := n.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if err := n.AwaitReady(deadline(t, time.Minute)); err != nil {
-			t.Fatal(err)
-		}
-		requireSameState(t, c)
+		requireRejoins(t, c, n, 20_000)
 	}
 	requireListed(t, c, source)
 }

@@ -62,7 +62,13 @@ func builtBinary(t testing.TB) string {
 // startCluster runs a cluster of processes until the test ends.
 func startCluster(t testing.TB, nodes int, set ...string) *laptop.Cluster {
 	t.Helper()
-	c, err := laptop.New(laptop.Config{Binary: builtBinary(t), Dir: t.TempDir(), Nodes: nodes, Set: set})
+	return startVersion(t, builtBinary(t), nodes, set...)
+}
+
+// startVersion is startCluster for another binary.
+func startVersion(t testing.TB, binary string, nodes int, set ...string) *laptop.Cluster {
+	t.Helper()
+	c, err := laptop.New(laptop.Config{Binary: binary, Dir: t.TempDir(), Nodes: nodes, Set: set})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,4 +181,27 @@ func listed(t testing.TB, n *laptop.Node) map[string]string {
 		t.Fatalf("list bindings of %s: %v", n.Name, err)
 	}
 	return out
+}
+
+// requireRejoins wants the others to have everything while a node is out, and the node to have it too once it began anew.
+func requireRejoins(t *testing.T, c *laptop.Cluster, n *laptop.Node, bindings int) {
+	t.Helper()
+	for _, other := range c.Nodes {
+		if other == n {
+			continue
+		}
+		if got := len(listed(t, other)); got != bindings {
+			t.Errorf("%s lists %d bindings while %s is out, want %d", other.Name, got, n.Name, bindings)
+		}
+	}
+	if err := n.Wipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.AwaitReady(deadline(t, time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	requireSameState(t, c)
 }

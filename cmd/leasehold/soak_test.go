@@ -7,39 +7,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/leasehold/leasehold/cluster/clustertest"
 	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
 )
-
-// processSoak is how long random faults go on: LEASEHOLD_SOAK, or a few seconds.
-func processSoak(t *testing.T) time.Duration {
-	s := os.Getenv("LEASEHOLD_SOAK")
-	if s == "" {
-		return 16 * time.Second
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		t.Fatalf("LEASEHOLD_SOAK: %v", err)
-	}
-	return d
-}
-
-// processSeed is LEASEHOLD_SEED, or the time.
-func processSeed(t *testing.T) uint64 {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("LEASEHOLD_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("LEASEHOLD_SEED: %v", err)
-		}
-	}
-	t.Logf("seed %d", seed)
-	return seed
-}
 
 // soakChapter is how long faults go on before all is mended and everything is checked.
 const soakChapter = 8 * time.Second
@@ -57,15 +31,15 @@ const soakChapters = 5
 // does not say when it did: there every read is taken for one that may be as old as read.max_staleness before its call. The
 // other half of the time it is 0: then every answer was proven, and every read is strict.
 func TestRandomFaultsOfProcesses(t *testing.T) {
-	seed := processSeed(t)
+	seed := clustertest.Seed(t)
 	for i, tc := range []struct {
 		name  string
 		bound time.Duration
 	}{{"proven", 0}, {"bounded", 3 * time.Second}} {
-		for begin, n := time.Now(), uint64(0); time.Since(begin) < processSoak(t)/2 && !t.Failed(); n += soakChapters {
+		for begin, n := time.Now(), uint64(0); time.Since(begin) < clustertest.SoakFor(t, 16*time.Second)/2 && !t.Failed(); n += soakChapters {
 			t.Run(tc.name, func(t *testing.T) {
 				f := newFaultLab(t, seed+n+uint64(i)<<32, tc.bound)
-				for chapter := uint64(0); chapter < soakChapters && time.Since(begin) < processSoak(t)/2 && !t.Failed(); chapter++ {
+				for chapter := uint64(0); chapter < soakChapters && time.Since(begin) < clustertest.SoakFor(t, 16*time.Second)/2 && !t.Failed(); chapter++ {
 					f.chapter(seed + n + chapter)
 				}
 				t.Logf("%d batches acknowledged, %d queries answered, %d refused, %d sessions or connections broken",

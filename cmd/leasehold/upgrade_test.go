@@ -71,7 +71,7 @@ func TestRollingUpgrade(t *testing.T) {
 	for _, from := range formerVersions() {
 		t.Run(from, func(t *testing.T) {
 			former := formerBinary(t, from)
-			c := startVersion(t, former, "drain={delay: 1s, timeout: 2s}", "bulk.max_connections=100")
+			c := startVersion(t, former, 3, "drain={delay: 1s, timeout: 2s}", "bulk.max_connections=100")
 			l := startLoad(t, c, 10*time.Minute)
 			leader := leaderOf(t, c)
 			replace := func(n *laptop.Node, binary string) {
@@ -106,24 +106,6 @@ func leaderLast(c *laptop.Cluster, leader *laptop.Node) []*laptop.Node {
 		return 0
 	})
 	return out
-}
-
-// startVersion runs a cluster of three nodes of a version until the test ends.
-func startVersion(t *testing.T, binary string, set ...string) *laptop.Cluster {
-	t.Helper()
-	c, err := laptop.New(laptop.Config{Binary: binary, Dir: t.TempDir(), Nodes: 3, Set: set})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Errorf("stop the cluster: %v", err)
-		}
-	})
-	if err := c.Start(deadline(t, time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // awaitLevel waits until every node uses a format level.
