@@ -13,6 +13,7 @@ type Entry struct {
 	Valid           uint32 // seconds granted at LastTransaction
 	LastTransaction Time   // for an ended entry: when it ended, as its source said, or by the clock of the entry that ended it
 	Changed         Time   // the closed time of the entry that last changed it (RFC 7653: time of change)
+	Change          uint64 // the number of that change
 	Source          uint16 // number of the source that owns it
 	Chain           Chain
 	Options         []byte // client options
@@ -44,6 +45,7 @@ type Query struct {
 	Key   Key      // ByAddress
 	Value []byte   // ByClientID, ByRelayID, ByRemoteID
 	Links []LinkID // sorted; only clients on these links; nil is every link, for all but ByLinkAddress
+	Ended bool     // whether an end matches as a live entry does
 }
 
 // Cursor walks over the clients that a query selects, in the one replicated order: link, then client.

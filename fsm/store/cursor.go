@@ -224,12 +224,12 @@ func (c *Cursor) unpack(r record, out *binding.Client) (matched bool) {
 		e := &out.Entries[len(out.Entries)-1]
 		e.Kind, e.State, e.IAID, e.Preferred, e.Valid = p.kind(), p.state(), p.iaid(), p.preferred(), p.valid()
 		e.Prefix = netip.PrefixFrom(netip.AddrFrom16(p.octets()), int(p.bits()))
-		e.LastTransaction, e.Changed, e.Source = p.lt(), markTime(p.mark()), p.source()
+		e.LastTransaction, e.Change, e.Changed, e.Source = p.lt(), p.mark(), markTime(p.mark()), p.source()
 		e.Chain = chain
 		if n := p[4]; n != 0 {
 			e.Options = r.text(n)
 		}
-		if !matched && e.State == binding.Active {
+		if !matched && (c.query.Ended || e.State == binding.Active) {
 			matched = c.matches(p, e)
 		}
 	}
