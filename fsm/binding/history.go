@@ -31,11 +31,11 @@ type History interface {
 	// LinksChanged grows whenever the definition of a link has changed, so that a query's link-address may select others. It
 	// counts on this node alone.
 	LinksChanged() uint64
-	// Oldest appends to dst, up to its capacity, the newest change of each client that has one behind the number after: the
-	// oldest of them, in order. None appended means that there is none.
+	// Oldest appends to dst, up to its capacity, marks behind the number after: that of every end that is kept, and the newest of
+	// every client; the oldest of all these, in order. None appended means that there is none.
 	Oldest(after uint64, dst []Mark) []Mark
-	// At fills out with the client, ends included, whose newest change is m. It is false if there is none: the client has
-	// changed since, and has a later mark, or nothing is left of it. out is valid until the next call.
+	// At fills out with the client, ends included, that has an entry with exactly the change m. It is false if there is none: the
+	// entry has changed since, and has a later mark, or is gone. out is valid until the next call.
 	At(m Mark, out *Client) bool
 }
 
