@@ -126,11 +126,7 @@ func (e *Engine) Refuse(dst []byte, m dhcpv6.Message, s dhcpv6.Status, text stri
 	} else if err := e.addressed(m); err != nil {
 		return dst, err
 	}
-	dst = dhcpv6.AppendHeader(dst, kind, m.TransactionID)
-	if client, _ := m.Options.First(dhcpv6.OptionClientID); len(client) > 0 && len(client) <= maxDUID {
-		dst = append(appendHeader(dst, dhcpv6.OptionClientID, len(client)), client...)
-	}
-	dst = e.appendServerID(dst, e.state.ServerDUID())
+	dst = e.appendIdentities(dhcpv6.AppendHeader(dst, kind, m.TransactionID), m)
 	e.config.Metrics.refused(s)
 	return dhcpv6.StatusCode{Status: s, Text: text}.AppendBinary(dst)
 }

@@ -25,6 +25,7 @@ const (
 type Requestor struct {
 	Name       string
 	Prefixes   []netip.Prefix      // whom the stanza is about, by source address
+	Names      []string            // and by a name in the certificate that it shows over TLS
 	QueryTypes []dhcpv6.QueryType  // what it may ask; none means everything
 	Restricted *Restriction        // nil sees everything
 	Sensitive  []dhcpv6.OptionCode // never shown to it, besides the engine's
@@ -47,6 +48,7 @@ var ErrPolicy = errors.New("requestor policy")
 // Policy finds the stanza of a requestor. The zero Policy knows nobody. It never changes, and any number of goroutines may use it.
 type Policy struct {
 	table *bart.Table[*Requestor]
+	names map[string]named
 }
 
 // NewPolicy makes a policy of its stanzas. The error wraps ErrPolicy and names the stanza.
@@ -62,6 +64,9 @@ func NewPolicy(requestors []Requestor) (*Policy, error) {
 				return nil, fmt.Errorf("%w: requestor %d (%q): %v is requestor %q already", ErrPolicy, i, r.Name, prefix, other.Name)
 			}
 			p.table.Insert(prefix.Masked(), &r)
+		}
+		if err := p.addNames(i, &r); err != nil {
+			return nil, err
 		}
 	}
 	return p, nil
