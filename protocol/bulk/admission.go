@@ -21,8 +21,9 @@ const (
 	refusedSocket    = "socket"
 )
 
-// requestor counts what one source address has.
+// requestor counts what one source address has, or whoever showed a certificate of certain names.
 type requestor struct {
+	key         requestorKey
 	connections int                 // guarded by admission.mu
 	queries     *semaphore.Weighted // tokens of MaxQueriesPerRequestor, handed out in the order they were asked for
 }
@@ -35,10 +36,11 @@ type admission struct {
 	closed     bool
 	admitted   uint64
 	conns      map[*conn]struct{}
-	requestors map[netip.Addr]*requestor
+	strangers  int // of conns
+	requestors map[requestorKey]*requestor
 }
 
-// admit makes a connection of an accepted socket, or tells why not. Where a limit is reached the longest idle connection
+// admit makes a connection of an accepted socket, or tells why not. A stranger, whose entry is nil, may only show a certificate. Where a limit is reached the longest idle connection
 // makes room: of the same requestor for its own limit, of all for BULK_LQ_MAX_CONNS. A connection in the middle of a message
 // counts as idle, or half a message would hold a place for BULK_LQ_DATA_TIMEOUT.
 func (a *admission) admit(s *Server, socket net.Conn, peer netip.AddrPort, entry *leasequery.Requestor) (*conn, string) {
@@ -47,25 +49,39 @@ func (a *admission) admit(s *Server, socket net.Conn, peer netip.AddrPort, entry
 	if a.closed {
 		return nil, refusedDraining
 	}
-	r := a.requestors[peer.Addr()]
+	var r *requestor
+	if entry == nil {
+		if a.strangers >= a.config.TLS.MaxStrangers {
+			return nil, refusedStrangers
+		}
+	} else {
+		var why string
+		if r, why = a.place(requestorKey{addr: peer.Addr()}, entry); why != "" {
+			return nil, why
+		}
+	}
+	c := newConn(s, socket, peer, entry, r)
+	a.admitted++
+	c.number = a.admitted
+	a.enter(c)
+	s.serving.Add(1) // under mu: nobody is added once Drain waits
+	return c, ""
+}
+
+// place finds room for one connection more of a requestor, or tells why there is none. mu is held.
+func (a *admission) place(key requestorKey, entry *leasequery.Requestor) (r *requestor, why string) {
+	r = a.requestors[key]
 	if r == nil {
-		r = &requestor{queries: semaphore.NewWeighted(int64(orDefault(entry.MaxQueries, a.config.MaxQueriesPerRequestor)))}
+		r = &requestor{key: key, queries: semaphore.NewWeighted(int64(orDefault(entry.MaxQueries, a.config.MaxQueriesPerRequestor)))}
 	}
 	if r.connections >= orDefault(entry.MaxConnections, a.config.MaxConnectionsPerRequestor) && !a.makeRoom(r) {
 		return nil, refusedRequestor
 	}
-	if len(a.conns) >= a.config.MaxConnections && !a.makeRoom(nil) {
+	if len(a.conns)-a.strangers >= a.config.MaxConnections && !a.makeRoom(nil) {
 		return nil, refusedLimit
 	}
-	a.requestors[peer.Addr()] = r
-	r.connections++
-	c := newConn(s, socket, peer, entry, r)
-	a.admitted++
-	c.number = a.admitted
-	a.conns[c] = struct{}{}
-	s.metrics.connections.Inc()
-	s.serving.Add(1) // under mu: nobody is added once Drain waits
-	return c, ""
+	a.requestors[key] = r
+	return r, ""
 }
 
 // makeRoom closes the longest idle connection, of one requestor if r is not nil. mu is held.
@@ -74,8 +90,8 @@ func (a *admission) makeRoom(r *requestor) bool {
 		var longest *conn
 		var since time.Time
 		for c := range a.conns {
-			if r != nil && c.requestor != r {
-				continue
+			if c.requestor == nil || r != nil && c.requestor != r {
+				continue // a stranger's place is no other's
 			}
 			at, ok := c.idle()
 			if !ok || longest != nil && (at.After(since) || at.Equal(since) && c.number > longest.number) {
@@ -106,9 +122,14 @@ func (a *admission) forget(c *conn) {
 		return
 	}
 	delete(a.conns, c)
+	if c.requestor == nil {
+		a.strangers--
+		c.server.metrics.strangers.Dec()
+		return
+	}
 	c.server.metrics.connections.Dec()
 	if c.requestor.connections--; c.requestor.connections == 0 {
-		delete(a.requestors, c.peer.Addr())
+		delete(a.requestors, c.requestor.key)
 	}
 }
 

@@ -1,6 +1,10 @@
 package bulk
 
-import "time"
+import (
+	"time"
+
+	"github.com/leasehold/leasehold/protocol/starttls"
+)
 
 // Defaults of Config.
 const (
@@ -46,7 +50,9 @@ type Config struct {
 	// Answering is closed when the server first can answer. Connections that come before are closed at accept, so that their
 	// requestors ask another server at once instead of waiting. Nil: it can from the start.
 	Answering <-chan struct{}
-	// SendBuffer is how many octets of replies are gathered before they are written; at most 120 KiB. One message more may
+	// TLS is STARTTLS (RFC 7653 9.1).
+	TLS TLS
+	// SendBuffer is how many octets of replies are gathered before they are written; at most 120 KiB, with TLS on 32 KiB. One message more may
 	// stand behind them.
 	SendBuffer int
 }
@@ -65,7 +71,11 @@ func (c Config) withDefaults() Config {
 	c.MaxViewAge = orDefault(c.MaxViewAge, DefaultMaxViewAge)
 	c.MaxViewPinned = orDefault(c.MaxViewPinned, DefaultMaxViewPinned)
 	c.DrainTimeout = orDefault(c.DrainTimeout, DefaultDrainTimeout)
+	c.TLS = c.TLS.withDefaults()
 	c.SendBuffer = min(orDefault(c.SendBuffer, DefaultSendBuffer), maxSendBuffer)
+	if c.TLS.Mode != starttls.Off {
+		c.SendBuffer = min(c.SendBuffer, maxSendBufferTLS)
+	}
 	return c
 }
 

@@ -46,12 +46,13 @@ type conn struct {
 	server     *Server
 	socket     net.Conn
 	peer       netip.AddrPort
-	entry      *leasequery.Requestor // its policy
+	entry      *leasequery.Requestor // its policy; nil for a stranger
 	requestor  *requestor            // its source address's counts
 	maxQueries int                   // side by side
 	log        *slog.Logger
 	ctx        context.Context // ends when the connection is to end: what waits for it stops waiting
 	cancel     context.CancelFunc
+	layer      layer         // what is spoken through: the socket, or TLS
 	inbox      inbox         // the receiver's
 	begun      []*query      // the receiver's: begun, not yet handed over
 	wake       chan struct{} // one token: the sender has something to look at
@@ -77,7 +78,8 @@ func newConn(s *Server, socket net.Conn, peer netip.AddrPort, entry *leasequery.
 	now := time.Now()
 	c := &conn{
 		server: s, socket: socket, peer: peer, entry: entry, requestor: r,
-		maxQueries: orDefault(entry.MaxQueriesPerConnection, s.config.MaxQueriesPerConnection),
+		maxQueries: s.config.MaxQueriesPerConnection,
+		layer:      layer{in: socket, out: socket},
 		log:        s.log.With("requestor", peer.String()),
 		wake:       make(chan struct{}, 1),
 		room:       make(chan struct{}, 1),
@@ -85,6 +87,11 @@ func newConn(s *Server, socket net.Conn, peer netip.AddrPort, entry *leasequery.
 		idleSince:  now,
 		quietSince: now, // a newcomer, whose query is on its way, is not the longest idle one
 		receiving:  true,
+	}
+	if entry == nil {
+		c.layer.until = now.Add(s.config.TLS.HandshakeTimeout)
+	} else {
+		c.maxQueries = orDefault(entry.MaxQueriesPerConnection, c.maxQueries)
 	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	return c
@@ -112,11 +119,10 @@ func (c *conn) serve() {
 // close closes the socket. Both ends of a connection may come first, so an error says only that it was closed before.
 func (c *conn) close() { _ = c.socket.Close() }
 
-// linger closes the sending half and reads on, for a short while, until the peer closes too: closing with unread input would
+// linger closes the sending half, with TLS by close_notify, and reads on, for a short while, until the peer closes too: closing with unread input would
 // reset the connection and could destroy the last messages on their way.
 func (c *conn) linger() {
-	half, ok := c.socket.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
+	if c.closeWrite() != nil {
 		return
 	}
 	// Without a deadline the read below could wait for ever; then it is better not to wait at all.
@@ -152,6 +158,7 @@ func (c *conn) evict() bool {
 	c.armRead(time.Now())
 	c.armWrite(time.Time{})
 	signal(c.wake)
+	signal(c.room) // the receiver may wait for it, and the sender for the receiver
 	return true
 }
 
@@ -229,6 +236,8 @@ func (c *conn) armRead(now time.Time) {
 	switch {
 	case c.ending != "" || c.draining:
 		deadline = now.Add(-time.Second)
+	case !c.layer.until.IsZero():
+		deadline = c.layer.until
 	case !c.frameSince.IsZero():
 		deadline = c.frameSince.Add(c.server.config.DataTimeout)
 	case len(c.queries) == 0:

@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // Names of the metrics, shared with tests and dashboards.
 const (
 	MetricConnections   = "leasehold_bulk_connections"
+	MetricStrangers     = "leasehold_bulk_strangers"
 	MetricAccepted      = "leasehold_bulk_connections_accepted_total"
 	MetricRefused       = "leasehold_bulk_connections_refused_total"
 	MetricClosed        = "leasehold_bulk_connections_closed_total"
@@ -22,6 +23,7 @@ const (
 // Metrics counts what the server does. All of its methods and fields are for the server; read it through its registry.
 type Metrics struct {
 	connections  prometheus.Gauge
+	strangers    prometheus.Gauge
 	accepted     prometheus.Counter
 	refused      *prometheus.CounterVec
 	closed       *prometheus.CounterVec
@@ -48,7 +50,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		connections:  gauge(MetricConnections, "Open bulk leasequery connections, limited by BULK_LQ_MAX_CONNS (RFC 5460 7.1)."),
-		accepted:     counter(MetricAccepted, "Connections accepted from permitted requestors (RFC 5460 7.1)."),
+		strangers:    gauge(MetricStrangers, "Open connections of strangers that have not shown a certificate yet (RFC 7653 9.1)."),
+		accepted:     counter(MetricAccepted, "Connections accepted from permitted requestors (RFC 5460 7.1), and with TLS on from strangers."),
 		refused:      byReason(MetricRefused, "Connections closed at accept: stranger, BULK_LQ_MAX_CONNS or requestor limit (RFC 5460 7.1), or not able to answer yet."),
 		closed:       byReason(MetricClosed, "Connections ended, by reason; stalled and frame-timeout are BULK_LQ_DATA_TIMEOUT (RFC 5460 5.6, 7.4)."),
 		acceptErrors: counter(MetricAcceptErrors, "Errors of the listening socket, such as no file descriptor left."),
@@ -65,7 +68,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.connections, m.accepted, m.refused, m.closed, m.acceptErrors, m.running, m.queries,
+		registry.MustRegister(m.connections, m.strangers, m.accepted, m.refused, m.closed, m.acceptErrors, m.running, m.queries,
 			m.discarded, m.terminated, m.messages, m.octets, m.seconds)
 	}
 	return m

@@ -9,6 +9,7 @@ import (
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 	"github.com/leasehold/leasehold/protocol/leasequery"
+	"github.com/leasehold/leasehold/protocol/starttls"
 )
 
 // errStop says that the receiver is to read no more, for a reason that the connection's state holds.
@@ -37,6 +38,11 @@ func (c *conn) receive() {
 			c.discard(discardCutShort)
 		}
 		signal(c.wake)
+	case errors.Is(err, starttls.ErrTruncated):
+		c.end(endTruncated, "the TCP connection was closed without close_notify")
+	case errors.Is(err, starttls.ErrProtocol):
+		c.log.Debug("bulk leasequery connection broke", "err", err)
+		c.end(endTLS, "what came was not TLS")
 	default:
 		c.log.Debug("bulk leasequery connection broke", "err", err)
 		c.end(endReset, "the connection broke")
@@ -105,7 +111,7 @@ func (c *conn) read() error {
 		c.unread = c.inbox.partial()
 		c.armRead(time.Now())
 		c.mu.Unlock()
-		n, err := c.socket.Read(space)
+		n, err := c.layer.in.Read(space)
 		if n > 0 {
 			c.arrived(n)
 			return nil
@@ -137,10 +143,14 @@ func (c *conn) overdue() error {
 	c.mu.Lock()
 	stop := c.ending != "" || c.draining
 	half := !c.frameSince.IsZero() && now.Sub(c.frameSince) >= c.server.config.DataTimeout
+	late := !c.layer.until.IsZero() && !now.Before(c.layer.until)
 	idle := c.frameSince.IsZero() && len(c.queries) == 0 && now.Sub(c.idleSince) >= c.server.idleTimeout()
 	c.mu.Unlock()
 	switch {
 	case stop:
+		return errStop
+	case late:
+		c.end(endHandshake, "TLS was not there in time")
 		return errStop
 	case half:
 		c.end(endHalfFrame, "a message was not complete in time")
@@ -161,6 +171,9 @@ func (c *conn) handle(frame []byte) error {
 	c.frameSince = time.Time{}
 	c.mu.Unlock()
 	m, err := dhcpv6.ParseMessage(frame)
+	if handled, err := c.gate(m, err == nil); handled {
+		return err
+	}
 	if err != nil {
 		c.log.Debug("message discarded", "reason", discardFraming, "err", err)
 		c.discard(discardFraming)

@@ -201,7 +201,7 @@ func (s *sender) flush(deadline time.Time) error {
 		if interrupted {
 			return nil
 		}
-		n, err := c.socket.Write(s.out[s.sent:])
+		n, err := c.layer.out.Write(s.out[s.sent:])
 		s.sent += n
 		c.server.metrics.octets.Add(float64(n))
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {

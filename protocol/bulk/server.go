@@ -27,12 +27,13 @@ var ErrRunning = errors.New("bulk server is running already")
 
 // Server answers bulk leasequery over TCP (RFC 5460). Make one with New.
 type Server struct {
-	config  Config
-	begin   func(context.Context, leasequery.Request) (answer, error)
-	refuse  func(dst []byte, m dhcpv6.Message, s dhcpv6.Status, text string) ([]byte, error)
-	policy  *leasequery.Policy
-	log     *slog.Logger
-	metrics *Metrics
+	config   Config
+	begin    func(context.Context, leasequery.Request) (answer, error)
+	refuse   func(dst []byte, m dhcpv6.Message, s dhcpv6.Status, text string) ([]byte, error)
+	accepted func(dst []byte, m dhcpv6.Message) []byte // answers STARTTLS
+	policy   *leasequery.Policy
+	log      *slog.Logger
+	metrics  *Metrics
 
 	ready     chan struct{}
 	retiring  atomic.Bool   // connections are closed as soon as they are idle
@@ -60,7 +61,7 @@ func New(config Config, engine *leasequery.Engine, policy *leasequery.Policy, lo
 		}
 		return a, nil
 	}
-	s.refuse = engine.Refuse
+	s.refuse, s.accepted = engine.Refuse, engine.AcceptStartTLS
 	return s
 }
 
@@ -79,7 +80,7 @@ func newServer(config Config, policy *leasequery.Policy, log *slog.Logger, metri
 		admission: &admission{
 			config:     config,
 			conns:      make(map[*conn]struct{}),
-			requestors: make(map[netip.Addr]*requestor),
+			requestors: make(map[requestorKey]*requestor),
 		},
 	}
 	s.ctx, s.kill = context.WithCancel(context.Background())
@@ -157,7 +158,7 @@ func (s *Server) accept(listener net.Listener) error {
 // admit serves an accepted socket, or closes it at once: strangers, and newcomers past a limit (RFC 5460 7.1).
 func (s *Server) admit(socket net.Conn) {
 	peer := peerOf(socket)
-	c, why := s.admitted(socket, peer)
+	c, why := s.admissible(socket, peer)
 	if c == nil {
 		s.metrics.refused.WithLabelValues(why).Inc()
 		s.log.Debug("bulk leasequery connection refused", "requestor", peer.String(), "reason", why)
@@ -173,9 +174,9 @@ func (s *Server) admit(socket net.Conn) {
 	}()
 }
 
-func (s *Server) admitted(socket net.Conn, peer netip.AddrPort) (*conn, string) {
+func (s *Server) admissible(socket net.Conn, peer netip.AddrPort) (*conn, string) {
 	entry, ok := s.policy.Lookup(peer.Addr())
-	if !ok {
+	if !ok && s.config.TLS.MaxStrangers == 0 {
 		return nil, refusedStranger
 	}
 	if !s.answering() {

@@ -42,7 +42,9 @@ func (a *attempt) run(ctx context.Context) {
 }
 
 func (a *attempt) ask(ctx context.Context) error {
-	conn, err := connect(ctx, a.target.address, a.race.config, a.hear)
+	config := a.race.config
+	config.asked = a.target.asked
+	conn, err := connect(ctx, a.target.address, config, a.hear)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/leasehold/leasehold/protocol/starttls"
 )
 
 // Defaults of Config.
@@ -36,6 +38,9 @@ type Config struct {
 	// Patience is how long QueryAny lets a server say nothing before it asks the next one as well. The silent one is not given
 	// up: it has DataTimeout, and the first complete answer counts.
 	Patience time.Duration
+	// TLS makes every connection speak TLS (RFC 7653 8.2), whose certificate must bear the server's name or address as it was given. Nil
+	// speaks in clear.
+	TLS *starttls.Client
 	// ReceiveBuffer is SO_RCVBUF in octets; 0 leaves it to the system.
 	ReceiveBuffer int
 	// Rounds is how many times QueryAny goes through its servers.
@@ -57,6 +62,8 @@ type Config struct {
 	Dial func(ctx context.Context, server string) (net.Conn, error)
 	// Lookup finds the addresses of a host by its name, in place of the system, if it is not nil.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	asked string // the server as it was given, where its name has been looked up since
 }
 
 // withDefaults is c with defaults where a field is zero or negative.

@@ -30,7 +30,7 @@ type Conn struct {
 	broken bool
 }
 
-// Dial connects to a server ("host:port"; bulk leasequery has port 547).
+// Dial connects to a server ("host:port"; bulk leasequery has port 547). With Config.TLS its errors may wrap ErrTLSRefused or ErrTLS.
 func Dial(ctx context.Context, server string, config Config) (*Conn, error) {
 	return connect(ctx, server, config.withDefaults(), func() {})
 }
@@ -40,6 +40,11 @@ func connect(ctx context.Context, server string, config Config, heard func()) (*
 	socket, err := dial(ctx, server, config)
 	if err != nil {
 		return nil, err
+	}
+	if config.TLS != nil {
+		if socket, err = startTLS(ctx, socket, orElse(config.asked, server), config); err != nil {
+			return nil, err
+		}
 	}
 	c := &Conn{server: server, config: config, heard: heard, socket: socket}
 	c.frames = dhcpv6.NewReader(timedReader{c}, make([]byte, readBuffer))
@@ -75,7 +80,7 @@ func (r timedReader) Read(p []byte) (int, error) {
 
 // Query asks q and calls each with every client of the answer as it comes; the Client is each's until it returns. It returns
 // nil when the answer was complete, also when it was empty. Errors are *StatusError, or wrap ErrIncomplete, ErrStalled,
-// ErrProtocol, ErrQuery, ErrBroken or the context's error; but for *StatusError and ErrQuery the connection is then broken. An
+// ErrTLS, ErrProtocol, ErrQuery, ErrBroken or the context's error; but for *StatusError and ErrQuery the connection is then broken. An
 // error of each ends the query and is returned.
 func (c *Conn) Query(ctx context.Context, q Query, each func(*Client) error) error {
 	a, err := c.ask(ctx, q)
@@ -125,6 +130,8 @@ func (c *Conn) broke(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("query to %s: %w", c.server, ctx.Err())
+	case refusedByAlert(err):
+		return fmt.Errorf("query to %s: %w: %w", c.server, ErrTLS, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("query to %s: %w for %v (BULK_LQ_DATA_TIMEOUT)", c.server, ErrStalled, c.config.DataTimeout)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):

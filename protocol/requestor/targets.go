@@ -10,6 +10,7 @@ import (
 // target is one address of a server, and what is known of it.
 type target struct {
 	name    string // as errors say it: the server as given, with the address if that is not the same
+	asked   string // the server as given, whose name a certificate must bear
 	address string // to connect to
 	running bool   // it is being asked
 	refused bool   // it refused the query for what it is: asking again gets the same answer
@@ -43,7 +44,7 @@ func newServers(given []string, config Config) ([]*server, error) {
 			s.literal = true
 		}
 		if s.literal {
-			s.targets = []*target{{name: g, address: g}}
+			s.targets = []*target{{name: g, asked: g, address: g}}
 		}
 		out = append(out, s)
 	}
@@ -85,7 +86,7 @@ func (s *server) lookUp(ctx context.Context, config Config) error {
 		address := net.JoinHostPort(a.Unmap().String(), port)
 		t := known[address]
 		if t == nil {
-			t = &target{name: s.given + " at " + address, address: address}
+			t = &target{name: s.given + " at " + address, asked: s.given, address: address}
 		}
 		s.targets = append(s.targets, t)
 	}
