@@ -94,7 +94,8 @@ func relayForw(hops int, link, peer string, options ...[]byte) []byte {
 type wire struct {
 	t *testing.T
 	*net.TCPConn
-	in *bufio.Reader // reads must come from here
+	in  *bufio.Reader // reads must come from here
+	out io.Writer     // and writes go here: the socket, or TLS over it
 }
 
 func dialWire(t *testing.T, l net.Addr) *wire {
@@ -108,12 +109,12 @@ func dialWire(t *testing.T, l net.Addr) *wire {
 	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	return &wire{t: t, TCPConn: c.(*net.TCPConn), in: bufio.NewReaderSize(c, 32<<10)}
+	return &wire{t: t, TCPConn: c.(*net.TCPConn), in: bufio.NewReaderSize(c, 32<<10), out: c}
 }
 
 func (w *wire) send(b ...[]byte) {
 	w.t.Helper()
-	if _, err := w.Write(cat(b...)); err != nil {
+	if _, err := w.out.Write(cat(b...)); err != nil {
 		w.t.Fatalf("send: %v", err)
 	}
 }

@@ -171,6 +171,9 @@ func newFixture(t testing.TB, config Config, s *script) *fixture {
 		}
 		return dhcpv6.StatusCode{Status: st, Text: text}.AppendBinary(dhcpv6.AppendHeader(dst, kind, m.TransactionID))
 	}
+	server.accepted = func(dst []byte, m dhcpv6.Message) []byte {
+		return dhcpv6.AppendHeader(dst, dhcpv6.MessageReply, m.TransactionID)
+	}
 	return &fixture{Server: server, script: s, pipes: newPipes(), registry: registry, ran: make(chan error, 1)}
 }
 
