@@ -35,7 +35,7 @@ func (c *conn) secure() bool { return c.layer.tls != nil }
 
 // closeWrite tells the peer that nothing more will come: with TLS by close_notify.
 func (c *conn) closeWrite() error {
-	if c.layer.tls == nil {
+	if !c.secure() {
 		half, ok := c.socket.(interface{ CloseWrite() error })
 		if !ok {
 			return errors.ErrUnsupported
