@@ -28,6 +28,10 @@ func (n *node) Now() binding.Time                          { return 2_000_000 }
 func (n *node) ServerDUID() []byte                         { return serverID }
 
 func newNode(t testing.TB, clients int) *node {
+	return newNodeOf(t, clients, bulk.Config{}, leasequery.Requestor{Name: "loopback", Prefixes: []netip.Prefix{netip.MustParsePrefix("::1/128")}})
+}
+
+func newNodeOf(t testing.TB, clients int, config bulk.Config, requestors ...leasequery.Requestor) *node {
 	n := &node{store: store.New()}
 	chain := binding.AppendChain(nil, netip.Addr{}, []binding.Level{{
 		Link: netip.MustParseAddr("2001:db8::"), Peer: netip.MustParseAddr("fe80::1"), Options: must(dhcpv6.RelayID("relay-1"), dhcpv6.InterfaceID("if-1")),
@@ -42,11 +46,11 @@ func newNode(t testing.TB, clients int) *node {
 		}})
 	}
 	n.store.Apply(store.Batch{Index: 1, Clock: 2_000_000, Source: "kea", Changes: changes})
-	policy, err := leasequery.NewPolicy([]leasequery.Requestor{{Name: "loopback", Prefixes: []netip.Prefix{netip.MustParsePrefix("::1/128")}}})
+	policy, err := leasequery.NewPolicy(requestors)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.bulk = bulk.New(bulk.Config{}, leasequery.New(leasequery.Config{}, n), policy, nil, nil)
+	n.bulk = bulk.New(config, leasequery.New(leasequery.Config{}, n), policy, nil, nil)
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
 		t.Fatal(err)
