@@ -21,6 +21,8 @@ const (
 	DefaultMinBackoff  = time.Second      // LQ_TIMEOUT (RFC 5007 4.1.4)
 	DefaultMaxBackoff  = 10 * time.Second // LQ_MAX_RT (RFC 5007 4.1.4)
 	DefaultSpoolMemory = 8 << 20
+	// DefaultSilence is ACTIVE_LQ_RCV_TIMEOUT (RFC 7653 6.4).
+	DefaultSilence = 120 * time.Second
 )
 
 // Config says how servers are asked. A field that is zero or negative has its default.
@@ -35,6 +37,9 @@ type Config struct {
 	// keepalive probes that are sent every second while nothing comes. A host that is gone is noticed within it, whether it owes
 	// the first octet or the rest of an answer. One whose kernel lives while the server hangs is not: see Patience.
 	UserTimeout time.Duration
+	// Silence is ACTIVE_LQ_RCV_TIMEOUT of RFC 7653 6.4: how long a server that Watch has subscribed to may send no whole message. Servers
+	// send an empty one every 60 s; less than 120 s SHOULD NOT be set.
+	Silence time.Duration
 	// Patience is how long QueryAny lets a server say nothing before it asks the next one as well. The silent one is not given
 	// up: it has DataTimeout, and the first complete answer counts.
 	Patience time.Duration
@@ -46,7 +51,8 @@ type Config struct {
 	// Rounds is how many times QueryAny goes through its servers.
 	Rounds int
 	// MinBackoff is how long QueryAny waits before its second round; each further wait is twice as long, up to MaxBackoff, and
-	// all are a tenth more or less (RFC 8415 15). RFC 5460 5.5 wants at least a short interval.
+	// all are a tenth more or less (RFC 8415 15). RFC 5460 5.5 wants at least a short interval. Watch waits so between its rounds, and its
+	// MaxBackoff is ACTIVE_LQ_IDLE_TIMEOUT (60 s) if none is given.
 	MinBackoff, MaxBackoff time.Duration
 	// SpoolMemory is how many octets of an answer QueryAny keeps in memory; the rest goes to a temporary file.
 	SpoolMemory int
@@ -56,7 +62,8 @@ type Config struct {
 	// error: another server would begin again from the start.
 	Stream bool
 	// Report is told of every attempt that fails, and of every server that another is asked beside because it is silent, as it
-	// happens (Err then wraps ErrSilent). It is called from within QueryAny. Nil tells nobody.
+	// happens (Err then wraps ErrSilent). Watch tells every subscription that ends as well. It is called from within QueryAny or Watch, one
+	// call at a time. Nil tells nobody.
 	Report func(Attempt)
 	// Dial makes connections in place of the network, if it is not nil. Names are then not looked up.
 	Dial func(ctx context.Context, server string) (net.Conn, error)
@@ -70,6 +77,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.DialTimeout = orDefault(c.DialTimeout, DefaultDialTimeout)
 	c.DataTimeout = orDefault(c.DataTimeout, DefaultDataTimeout)
+	c.Silence = orDefault(c.Silence, DefaultSilence)
 	c.UserTimeout = orDefault(c.UserTimeout, DefaultUserTimeout)
 	c.Patience = orDefault(c.Patience, DefaultPatience)
 	c.Rounds = orDefault(c.Rounds, DefaultRounds)

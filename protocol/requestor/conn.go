@@ -28,6 +28,7 @@ type Conn struct {
 	out    []byte
 	client Client
 	broken bool
+	until  time.Time // when the message that is awaited must be complete; zero: each read has DataTimeout
 }
 
 // Dial connects to a server ("host:port"; bulk leasequery has port 547). With Config.TLS its errors may wrap ErrTLSRefused or ErrTLS.
@@ -68,7 +69,11 @@ type timedReader struct{ conn *Conn }
 
 func (r timedReader) Read(p []byte) (int, error) {
 	c := r.conn
-	if err := c.socket.SetReadDeadline(time.Now().Add(c.config.DataTimeout)); err != nil {
+	until := c.until
+	if until.IsZero() {
+		until = time.Now().Add(c.config.DataTimeout)
+	}
+	if err := c.socket.SetReadDeadline(until); err != nil {
 		return 0, err
 	}
 	n, err := c.socket.Read(p)
@@ -95,24 +100,38 @@ func (c *Conn) ask(ctx context.Context, q Query) (*exchange, error) {
 	if c.broken {
 		return nil, fmt.Errorf("query to %s: %w", c.server, ErrBroken)
 	}
-	id := dhcpv6.TransactionID{byte(c.next >> 16), byte(c.next >> 8), byte(c.next)}
-	c.next++
+	id := c.transactionID()
 	m, err := q.message(id, c.config.ClientID)
 	if err != nil {
 		return nil, err
 	}
+	if err := c.send(ctx, m); err != nil {
+		return nil, err
+	}
+	return &exchange{conn: c, id: id}, nil
+}
+
+// transactionID is one that no other query on the connection has.
+func (c *Conn) transactionID() dhcpv6.TransactionID {
+	id := dhcpv6.TransactionID{byte(c.next >> 16), byte(c.next >> 8), byte(c.next)}
+	c.next++
+	return id
+}
+
+// send sends a message within DataTimeout (RFC 5460 6.2, RFC 7653 8.3).
+func (c *Conn) send(ctx context.Context, m dhcpv6.Message) (err error) {
 	if c.out, err = dhcpv6.AppendFrame(c.out[:0], m); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrQuery, err)
+		return fmt.Errorf("%w: %w", ErrQuery, err)
 	}
 	stop := c.interruptible(ctx)
 	defer stop()
 	if err := c.socket.SetWriteDeadline(time.Now().Add(c.config.DataTimeout)); err != nil {
-		return nil, c.broke(ctx, err)
+		return c.broke(ctx, err)
 	}
 	if _, err := c.socket.Write(c.out); err != nil {
-		return nil, c.broke(ctx, err)
+		return c.broke(ctx, err)
 	}
-	return &exchange{conn: c, id: id}, nil
+	return nil
 }
 
 // interruptible closes the socket under a blocked read or write when ctx ends.

@@ -14,6 +14,7 @@ type exchange struct {
 	conn    *Conn
 	id      dhcpv6.TransactionID
 	replied bool
+	base    baseTime // of the LEASEQUERY-REPLY
 }
 
 // run reads the answer to its end. each gets every message that holds a client, and the client.
@@ -65,6 +66,9 @@ func (x *exchange) check(m dhcpv6.Message) (done bool, err error) {
 	switch {
 	case m.Type == dhcpv6.MessageLeasequeryReply && !x.replied:
 		x.replied = true
+		if err := x.base.parse(m); err != nil {
+			return false, bad("%v", err)
+		}
 		// RFC 5007 4.3.2: a reply without these, or for another requestor, is not one.
 		if id, _ := m.Options.First(dhcpv6.OptionClientID); !bytes.Equal(id, x.conn.config.ClientID) {
 			return false, bad("%v without the requestor's client-id", m.Type)

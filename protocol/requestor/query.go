@@ -30,12 +30,9 @@ type Query struct {
 
 // message is q as a LEASEQUERY of the requestor named by clientID.
 func (q *Query) message(id dhcpv6.TransactionID, clientID []byte) (dhcpv6.Message, error) {
-	if len(clientID) == 0 {
-		return dhcpv6.Message{}, fmt.Errorf("%w: the requestor's own client-id is empty (RFC 5007 4.1.1)", ErrQuery)
-	}
-	options, err := dhcpv6.AppendOption(nil, dhcpv6.OptionClientID, clientID)
+	options, err := identify(clientID)
 	if err != nil {
-		return dhcpv6.Message{}, fmt.Errorf("%w: client-id: %w", ErrQuery, err)
+		return dhcpv6.Message{}, err
 	}
 	inner, err := q.options()
 	if err != nil {
@@ -53,6 +50,18 @@ func (q *Query) message(id dhcpv6.TransactionID, clientID []byte) (dhcpv6.Messag
 		return dhcpv6.Message{}, fmt.Errorf("%w: %w", ErrQuery, err)
 	}
 	return dhcpv6.Message{Type: dhcpv6.MessageLeasequery, TransactionID: id, Options: options}, nil
+}
+
+// identify is the options that a query begins with: the requestor's own OPTION_CLIENTID.
+func identify(clientID []byte) (dhcpv6.Options, error) {
+	if len(clientID) == 0 {
+		return nil, fmt.Errorf("%w: the requestor's own client-id is empty (RFC 5007 4.1.1)", ErrQuery)
+	}
+	options, err := dhcpv6.AppendOption(nil, dhcpv6.OptionClientID, clientID)
+	if err != nil {
+		return nil, fmt.Errorf("%w: client-id: %w", ErrQuery, err)
+	}
+	return options, nil
 }
 
 // options is what stands inside OPTION_LQ_QUERY: what the type needs, then OPTION_ORO.
@@ -81,6 +90,11 @@ func (q *Query) options() (dhcpv6.Options, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrQuery, err)
 	}
+	return q.appendORO(out)
+}
+
+// appendORO appends OPTION_ORO, if anything is asked for besides.
+func (q *Query) appendORO(out []byte) ([]byte, error) {
 	codes := slices.Clone(q.Options)
 	if q.RelayData {
 		codes = append(codes, dhcpv6.OptionLQRelayData)
@@ -91,7 +105,8 @@ func (q *Query) options() (dhcpv6.Options, error) {
 	if len(codes) == 0 {
 		return out, nil
 	}
-	if out, err = dhcpv6.NewORO(codes...).AppendBinary(out); err != nil {
+	out, err := dhcpv6.NewORO(codes...).AppendBinary(out)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrQuery, err)
 	}
 	return out, nil
