@@ -38,6 +38,7 @@ type queryFlags struct {
 	patience    time.Duration
 	rounds      int
 	receive     int
+	tls         tlsFlags
 }
 
 func queryCommand() *cobra.Command {
@@ -69,6 +70,7 @@ func queryCommand() *cobra.Command {
 	fl.DurationVar(&f.timeout, "data-timeout", requestor.DefaultDataTimeout, "BULK_LQ_DATA_TIMEOUT: how long a server may be silent")
 	fl.DurationVar(&f.patience, "patience", requestor.DefaultPatience, "how long a server may be silent before the next one is asked as well")
 	fl.IntVar(&f.rounds, "rounds", requestor.DefaultRounds, "how many times to go through the servers")
+	f.tls.add(c)
 	fl.IntVar(&f.receive, "receive-buffer", 0, "octets of socket receive buffer; 0 leaves it to the system")
 	return c
 }
@@ -85,7 +87,11 @@ func (f *queryFlags) run(cmd *cobra.Command, kind, value string) error {
 	if f.patience <= 0 || f.rounds <= 0 || f.timeout <= 0 {
 		return fmt.Errorf("--patience %v, --rounds %d, --data-timeout %v: want more than 0", f.patience, f.rounds, f.timeout)
 	}
-	cfg := requestor.Config{ClientID: id, DataTimeout: f.timeout, Patience: f.patience, Rounds: f.rounds, Stream: f.stream, ReceiveBuffer: f.receive}
+	secure, err := f.tls.client()
+	if err != nil {
+		return err
+	}
+	cfg := requestor.Config{TLS: secure, ClientID: id, DataTimeout: f.timeout, Patience: f.patience, Rounds: f.rounds, Stream: f.stream, ReceiveBuffer: f.receive}
 	cfg.Report = func(a requestor.Attempt) { fmt.Fprintf(cmd.ErrOrStderr(), "leasehold: %s: %v\n", a.Server, a.Err) }
 	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
 	p := clientPrinter{w: out, json: f.json}
@@ -114,12 +120,8 @@ func (f *queryFlags) run(cmd *cobra.Command, kind, value string) error {
 
 // query makes the query that the arguments mean.
 func (f *queryFlags) query(kind, value string) (q requestor.Query, err error) {
-	q.RelayData = f.relayData
-	for _, o := range f.options {
-		if o == 0 || o > 65535 {
-			return q, fmt.Errorf("--option %d: want 1 to 65535", o)
-		}
-		q.Options = append(q.Options, dhcpv6.OptionCode(o))
+	if q, err = f.everything(); err != nil {
+		return q, err
 	}
 	if f.link != "" {
 		if q.LinkAddress, err = parseAddress(f.link); err != nil {
@@ -153,6 +155,18 @@ func (f *queryFlags) query(kind, value string) (q requestor.Query, err error) {
 	}
 	if err != nil {
 		return q, fmt.Errorf("%s: %w", kind, err)
+	}
+	return q, nil
+}
+
+// everything is what is asked for of each client, without a type.
+func (f *queryFlags) everything() (q requestor.Query, err error) {
+	q.RelayData = f.relayData
+	for _, o := range f.options {
+		if o == 0 || o > 65535 {
+			return q, fmt.Errorf("--option %d: want 1 to 65535", o)
+		}
+		q.Options = append(q.Options, dhcpv6.OptionCode(o))
 	}
 	return q, nil
 }
@@ -236,6 +250,11 @@ func appendClient(b []byte, c *requestor.Client) []byte {
 	for _, p := range c.Prefixes {
 		b = fmt.Appendf(b, "  prefix  %-39v  preferred %s  valid %s\n", p.Prefix, seconds(p.Preferred), seconds(p.Valid))
 	}
+	return appendDetails(b, c)
+}
+
+// appendDetails writes a client's options and relays, a line each.
+func appendDetails(b []byte, c *requestor.Client) []byte {
 	for _, o := range c.Options {
 		b = fmt.Appendf(b, "  option  %d  %s\n", o.Code, hex.EncodeToString(o.Data))
 	}

@@ -19,9 +19,9 @@ func newRoot(version string) *cobra.Command {
 	}
 	root.SetVersionTemplate("leasehold {{.Version}}\n")
 	root.AddCommand(
-		serverCommand(version), devCommand(), demoCommand(), queryCommand(), statusCommand(), membersCommand(), joinCommand(),
+		serverCommand(version), devCommand(), demoCommand(), queryCommand(), watchCommand(), statusCommand(), membersCommand(), joinCommand(),
 		leaveCommand(), removeCommand(), transferCommand(), recoverCommand(), bindingsCommand(), sourcesCommand(), linksCommand(), feedCommand(),
-		readyCommand(), deployCommand(), configCommand(), versionCommand(version), manCommand(), benchCommand(),
+		readyCommand(), deployCommand(), configCommand(), tlsCommand(), versionCommand(version), manCommand(), benchCommand(),
 	)
 	root.SetFlagErrorFunc(withUsage)
 	tellUsage(root)
