@@ -66,6 +66,7 @@ func watchCommand() *cobra.Command {
 	fl.UintSliceVar(&f.options, "option", nil, "codes of client options to ask for, such as 39 for the host name")
 	fl.DurationVar(&f.silence, "silence", requestor.DefaultSilence, "ACTIVE_LQ_RCV_TIMEOUT: how long a server may say nothing")
 	fl.IntVar(&f.bindings, "max-bindings", requestor.DefaultMaxBindings, "how many bindings to remember at most; more end the command")
+	f.tls.add(c)
 	return c
 }
 
@@ -89,10 +90,14 @@ func (f *watchFlags) run(cmd *cobra.Command, args []string) error {
 	if f.silence <= 0 || f.bindings <= 0 {
 		return fmt.Errorf("--silence %v, --max-bindings %d: want more than 0", f.silence, f.bindings)
 	}
+	secure, err := f.tls.client()
+	if err != nil {
+		return err
+	}
 	q.Table = requestor.NewReplica(f.bindings)
 	told := cmd.ErrOrStderr()
 	p := eventPrinter{w: bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16), told: told, json: f.json}
-	cfg := requestor.Config{ClientID: id, Silence: f.silence}
+	cfg := requestor.Config{ClientID: id, Silence: f.silence, TLS: secure}
 	cfg.Report = func(a requestor.Attempt) { fmt.Fprintf(told, "leasehold: %s: %v\n", a.Server, a.Err) }
 	err = requestor.Watch(cmd.Context(), f.servers, cfg, q, p.print)
 	if p.resumable {
