@@ -62,7 +62,7 @@ func (r *Replica) merge(c *Client) (lost []ended, changed bool, err error) {
 			lost = append(lost, ended{p, old})
 		}
 		w.gap, w.about = r.gap, about
-		changed = changed || !known || !old.same(w)
+		changed = changed || !known || !w.repeats(old)
 		err = r.put(p, w, known, old.duid)
 		return err == nil
 	}
@@ -87,10 +87,13 @@ func overrules(c *Client, bulk, live word) bool {
 	return c.HasBaseTime && int32(bulk.base-live.base) > 0 && bulk.last > live.last
 }
 
-// same tells whether two words say the same.
-func (w word) same(other word) bool {
-	w.base, w.gap, w.live = other.base, other.gap, other.live
-	return w == other
+// repeats tells whether w says nothing that old did not, but that time has passed.
+func (w word) repeats(old word) bool {
+	if w.preferred == 0 && old.preferred <= int64(w.base) {
+		w.preferred = old.preferred
+	}
+	w.base, w.gap, w.live = old.base, old.gap, old.live
+	return w == old
 }
 
 // ended is a binding that a client has no more, and what was last said of it.

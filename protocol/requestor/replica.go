@@ -25,7 +25,7 @@ type Holding struct {
 	Delegated       bool         // whether it is a delegated prefix rather than an address
 	DUID            string       // who has it: the octets
 	ValidUntil      int64        // Forever if it never ends
-	PreferredUntil  int64        // Forever if it never ends
+	PreferredUntil  int64        // Forever if it never ends; 0 if it had ended when the binding was told of
 	LastTransaction int64
 }
 

@@ -182,7 +182,10 @@ func (s *subscription) reply(ctx context.Context, n news) error {
 	}
 	s.replied = true
 	w.accepted()
-	begun := !w.from.known
+	begun := !w.from.known && !missing
+	if begun && n.client == nil { // nothing is untold
+		s.up(n)
+	}
 	if err := w.tell(s.event(EventSubscribed, n)); err != nil {
 		return err
 	}

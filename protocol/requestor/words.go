@@ -26,7 +26,7 @@ func (c *Client) words(base uint32) iter.Seq2[place, word] {
 // word is what c says of one binding, at base. One whose valid lifetime is 0 has ended.
 func (c *Client) word(base uint32, p netip.Prefix, delegated bool, preferred, valid uint32) (place, word) {
 	return placeOf(p, delegated), word{
-		duid: string(c.DUID), valid: until(base, valid), preferred: until(base, preferred),
+		duid: string(c.DUID), valid: until(base, valid), preferred: untilPreferred(base, preferred),
 		last: int64(base) - int64(c.LastTransaction), base: base, ended: valid == 0,
 	}
 }
@@ -37,6 +37,14 @@ func until(base, lifetime uint32) int64 {
 		return Forever
 	}
 	return int64(base) + int64(lifetime)
+}
+
+// untilPreferred is the same for a preferred lifetime, which goes on being told as 0 when it has ended: 0 then.
+func untilPreferred(base, lifetime uint32) int64 {
+	if lifetime == 0 {
+		return 0
+	}
+	return until(base, lifetime)
 }
 
 // about is a hash of what is said of the client beside its bindings and times: its options and its relay chain.
