@@ -44,7 +44,7 @@ func dialRaw(b *testing.B, s *served) net.Conn {
 }
 
 // sealedRaw is c inside TLS.
-func sealedRaw(b *testing.B, c net.Conn, config *tls.Config) net.Conn {
+func sealedRaw(b testing.TB, c net.Conn, config *tls.Config) *tls.Conn {
 	b.Helper()
 	send(b, c, msg(msgStartTLS, 9))
 	if _, err := io.ReadFull(c, make([]byte, len(msg(msgReply, 9, opt(optServerID, clusterID))))); err != nil {

@@ -292,7 +292,7 @@ func TestRule19InjectedOctets(t *testing.T) {
 }
 
 // clientHello is what a requestor that does not wait for the REPLY would send.
-func clientHello(t *testing.T, p *pki) []byte {
+func clientHello(t testing.TB, p *pki) []byte {
 	t.Helper()
 	r, w := io.Pipe()
 	go func() { // ends with the pipe

@@ -9,6 +9,8 @@
 //     DHCPv6 header ends its connection, because nothing behind it can be trusted to be a frame.
 //   - Past the limit of queries the server does not read: what waits, waits in the requestor's socket (RFC 5460 7.3).
 //   - A requestor that closes its sending half gets every answer that is running, whole, before the server closes.
+//   - STARTTLS is for the first message. Nothing that came in clear is ever taken for what is said inside TLS, where close_notify is
+//     what closing the sending half is without it. A stranger by its address may do nothing else; its certificate tells who it is.
 //   - An answer that cannot go on ends with a status, then so do the other answers of its connection, then it is closed.
 //
 // Each connection has two goroutines. The receiver reads frames and begins queries; the sender takes turns between the
