@@ -43,7 +43,7 @@ func connect(ctx context.Context, server string, config Config, heard func()) (*
 		return nil, err
 	}
 	if config.TLS != nil {
-		if socket, err = startTLS(ctx, socket, orElse(config.asked, server), config); err != nil {
+		if socket, err = StartTLS(ctx, socket, orElse(config.asked, server), config.TLS); err != nil {
 			return nil, err
 		}
 	}

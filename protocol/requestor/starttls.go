@@ -27,11 +27,13 @@ var (
 // maxReply is the longest REPLY to STARTTLS that is read, in octets: it has two identities and a status.
 const maxReply = 1 << 10
 
-// startTLS makes TLS of a new connection (RFC 7653 8.2); server is as it was given, for its name. The socket is closed if that fails.
-func startTLS(ctx context.Context, socket net.Conn, server string, config Config) (net.Conn, error) {
+// StartTLS makes TLS of a connection on which nothing has been said (RFC 7653 8.2). The server's certificate must bear the host of server,
+// which is host:port. Errors wrap ErrTLSRefused, ErrTLS or ErrProtocol, or are the context's; the socket is closed then. Dial does all of
+// this by itself.
+func StartTLS(ctx context.Context, socket net.Conn, server string, client *starttls.Client) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, starttls.DefaultHandshakeTimeout)
 	defer cancel()
-	secured, err := upgrade(ctx, socket, server, config)
+	secured, err := upgrade(ctx, socket, server, client)
 	if err == nil {
 		return secured, nil
 	}
@@ -43,7 +45,7 @@ func startTLS(ctx context.Context, socket net.Conn, server string, config Config
 	return nil, fmt.Errorf("STARTTLS with %s: %w", server, err)
 }
 
-func upgrade(ctx context.Context, socket net.Conn, server string, config Config) (net.Conn, error) {
+func upgrade(ctx context.Context, socket net.Conn, server string, client *starttls.Client) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() {
 		// A socket that is closed refuses the deadline, and every use of it fails anyway.
 		_ = socket.SetDeadline(time.Unix(1, 0))
@@ -56,7 +58,7 @@ func upgrade(ctx context.Context, socket net.Conn, server string, config Config)
 	if starttls.Pending(socket) {
 		return nil, fmt.Errorf("%w: %w", ErrTLS, starttls.ErrInjected)
 	}
-	secured, err := config.TLS.Handshake(ctx, socket, server)
+	secured, err := client.Handshake(ctx, socket, server)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTLS, err)
 	}
