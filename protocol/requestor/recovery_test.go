@@ -50,6 +50,7 @@ func TestDataMissingIsRecovered(t *testing.T) {
 					p.data(base(201), holds('f', 6, 900, 0))
 				close(live)
 				<-recovered
+				pause(time.Second)
 				_ = p.data(base(205), holds('g', 7, 900, 0))
 				p.gone()
 			},
@@ -114,6 +115,7 @@ func TestRecoveryGoesOn(t *testing.T) {
 					pause(5 * time.Second)
 					_ = p.data(base(175), says(dhcpv6.StatusDataMissing))
 					<-answered
+					pause(time.Second)
 					_ = p.data(base(180))
 					p.gone()
 				},
