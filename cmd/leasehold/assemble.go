@@ -28,6 +28,7 @@ import (
 	peerv1 "github.com/leasehold/leasehold/proto/peer/v1"
 	"github.com/leasehold/leasehold/protocol/bulk"
 	"github.com/leasehold/leasehold/protocol/leasequery"
+	"github.com/leasehold/leasehold/protocol/starttls"
 )
 
 // process is everything that a node's process is made of.
@@ -40,6 +41,7 @@ type process struct {
 	rpc       *rpc.Server
 	ingest    *ingest.Service
 	bulk      *bulk.Server
+	tls       *starttls.Credentials // nil where TLS is off
 	health    *health.Server
 
 	supervisor supervisor
@@ -92,7 +94,11 @@ func assemble(cfg config.Config, version string, log *slog.Logger) (_ *process, 
 	if err != nil {
 		return nil, err
 	}
-	n := &process{cfg: cfg, log: log, pool: rpc.NewPool(), supervisor: supervisor{log}}
+	credentials, err := loadCredentials(cfg.TLS, registry, log)
+	if err != nil {
+		return nil, err
+	}
+	n := &process{cfg: cfg, log: log, pool: rpc.NewPool(), tls: credentials, supervisor: supervisor{log}}
 	if n.listeners, err = listen(cfg); err != nil {
 		return nil, errors.Join(err, n.pool.Close())
 	}
@@ -163,7 +169,7 @@ func (n *process) assembleServices(machine *fsm.FSM, registry *prometheus.Regist
 	adminv1.RegisterAdminServer(n.rpc, admin.New(n.node, machine, rpc.NewPeers(n.pool), n.pool, n.log.With("part", "admin")))
 	peerv1.RegisterPeerServer(n.rpc, rpc.NewPeerService(n.node))
 	engine := leasequery.New(engineConfig(n.cfg, leasequery.NewMetrics(registry), n.log.With("part", "leasequery")), n.node)
-	answering := bulkConfig(n.cfg)
+	answering := bulkConfig(n.cfg, n.tls)
 	answering.Answering = n.node.Ready()
 	n.bulk = bulk.New(answering, engine, policy, n.log.With("part", "bulk"), bulk.NewMetrics(registry))
 	registerNodeMetrics(registry, n.node, machine)

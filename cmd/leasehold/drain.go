@@ -95,6 +95,9 @@ func (n *process) stopAll(parts parts, hurry <-chan os.Signal) error {
 	n.ingest.Stop()
 	err := n.stopBulk(parts.bulk, hurry)
 	n.log.Info("answers have ended; the log is closed next", "drained", n.drained().Round(time.Millisecond))
+	if parts.tls != nil {
+		err = errors.Join(err, parts.tls.stop())
+	}
 	return errors.Join(err, parts.node.stop(), parts.rpc.stop(), parts.http.stop())
 }
 

@@ -15,12 +15,13 @@ import (
 var version = "development"
 
 func main() {
+	root := newRoot(version)
 	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+	if !signal.Ignored(syscall.SIGHUP) && !reloading(root, os.Args[1:]) { // nohup ignores it
 		ending = append(ending, syscall.SIGHUP) // the terminal is gone: stop in order, and leave no node behind
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ending...)
-	err := newRoot(version).ExecuteContext(ctx)
+	err := root.ExecuteContext(ctx)
 	stop()
 	var status exitStatus
 	switch {

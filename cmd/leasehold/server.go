@@ -25,7 +25,8 @@ func serverCommand(version string) *cobra.Command {
 		Short: "Run a node of a cluster",
 		Long: "Run a node of a cluster. SIGTERM or an interrupt stops it in order: it turns not ready, hands over leadership, answers\n" +
 			"for drain.delay while virtual addresses move, lets running answers end for drain.timeout and closes its log. A second\n" +
-			"signal ends the delay, a third the running answers. It stays a member; `leasehold leave` is for good.",
+			"signal ends the delay, a third the running answers. It stays a member; `leasehold leave` is for good.\n\n" +
+			"SIGHUP reads the files of TLS again; the node looks at them by itself every few seconds besides.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, warnings, err := config.Load(file, sets)
@@ -39,6 +40,7 @@ func serverCommand(version string) *cobra.Command {
 			return runServer(cmd.Context(), cfg, version, log)
 		},
 	}
+	c.Annotations = map[string]string{reloads: "SIGHUP"}
 	c.Flags().StringVar(&file, "config", "", "the node's configuration file")
 	c.Flags().StringArrayVar(&sets, "set", nil, "lay key=value over the file")
 	_ = c.MarkFlagRequired("config") // the flag was defined above
@@ -58,13 +60,16 @@ func newLogger(w io.Writer, c config.Log) *slog.Logger {
 
 // runServer runs a node until ctx ends, then stops it in order.
 func runServer(ctx context.Context, cfg config.Config, version string, log *slog.Logger) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	n, err := assemble(cfg, version, log)
 	if err != nil {
 		return err
 	}
 	log.Info("node starts", "name", cfg.Name, "id", n.node.ID(), "version", version, "leasequery", n.listeners.leasequery.Addr().String(),
 		"grpc", n.listeners.grpc.Addr().String(), "http", n.listeners.http.Addr().String())
-	return n.run(ctx)
+	return n.run(ctx, hangup)
 }
 
 // part is one server of the process, with the means to end it by itself.
@@ -102,21 +107,26 @@ func (p *part) stop() error {
 // parts are the servers of the process.
 type parts struct {
 	http, rpc, node, bulk *part
+	tls                   *part // nil where TLS is off
 }
 
-// run runs everything that the process is made of until ctx ends, and then stops it in order.
-func (n *process) run(ctx context.Context) error {
-	failed := make(chan *part, 4)
+// run runs everything that the process is made of until ctx ends, and then stops it in order. A hangup reads files again.
+func (n *process) run(ctx context.Context, hangup <-chan os.Signal) error {
+	failed := make(chan *part, 8)
 	p := parts{
 		http: start("http", failed, func(c context.Context) error { return n.health.Run(c, n.listeners.http) }),
 		rpc:  start("grpc", failed, func(c context.Context) error { return n.rpc.Run(c, n.listeners.grpc) }),
 		node: start("node", failed, n.node.Run),
 		bulk: start("bulk leasequery", failed, func(c context.Context) error { return n.bulk.Run(c, n.listeners.leasequery) }),
 	}
+	if n.tls != nil {
+		p.tls = start("TLS files", failed, n.tls.Run)
+	}
 	watch, endWatch := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() { n.watchReadiness(watch) })
 	watching.Go(func() { boundHeadroom(watch) })
+	watching.Go(func() { n.reloadOnHangup(watch, hangup) })
 	n.supervisor.started()
 	hurry := make(chan os.Signal, 2)
 	defer signal.Stop(hurry)

@@ -9,8 +9,8 @@ import (
 	"github.com/leasehold/leasehold/cmd/leasehold/config"
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/protocol/bulk"
-	"github.com/leasehold/leasehold/protocol/dhcpv6"
 	"github.com/leasehold/leasehold/protocol/leasequery"
+	"github.com/leasehold/leasehold/protocol/starttls"
 )
 
 // nodeConfig is what the cluster package is told of the configuration.
@@ -26,8 +26,8 @@ func nodeConfig(cfg config.Config, version string) cluster.Config {
 	return c
 }
 
-// bulkConfig is what bulk leasequery is told of the configuration.
-func bulkConfig(cfg config.Config) bulk.Config {
+// bulkConfig is what bulk leasequery is told of the configuration. credentials is nil where TLS is off.
+func bulkConfig(cfg config.Config, credentials *starttls.Credentials) bulk.Config {
 	perRequestor := cfg.Bulk.MaxConnectionsPerRequestor
 	if perRequestor == 0 {
 		perRequestor = cfg.Bulk.MaxConnections
@@ -37,50 +37,27 @@ func bulkConfig(cfg config.Config) bulk.Config {
 		MaxQueriesPerConnection: cfg.Bulk.MaxQueriesPerConnection, MaxQueriesPerRequestor: cfg.Bulk.MaxQueriesPerRequestor,
 		IdleTimeout: cfg.Bulk.IdleTimeout, DataTimeout: cfg.Bulk.DataTimeout, MaxViewAge: cfg.Bulk.MaxViewAge,
 		DrainTimeout: max(cfg.Drain.Timeout, 1), // 0 would be the default
+		TLS:          bulkTLS(cfg.TLS, credentials),
 	}
+}
+
+func bulkTLS(cfg config.TLS, credentials *starttls.Credentials) bulk.TLS {
+	t := bulk.TLS{Credentials: credentials, HandshakeTimeout: cfg.HandshakeTimeout, MaxStrangers: cfg.MaxStrangers}
+	if t.MaxStrangers == 0 {
+		t.MaxStrangers = -1 // 0 would be the default
+	}
+	switch cfg.Mode {
+	case config.TLSOptional:
+		t.Mode = starttls.Optional
+	case config.TLSRequired:
+		t.Mode = starttls.Required
+	}
+	return t
 }
 
 // engineConfig is what leasequery is told of the configuration.
 func engineConfig(cfg config.Config, m *leasequery.Metrics, log *slog.Logger) leasequery.Config {
-	return leasequery.Config{RelayData: relayDataMode(cfg.RelayData), Sensitive: optionCodes(cfg.Sensitive), Metrics: m, Logger: log}
-}
-
-func relayDataMode(m config.RelayDataMode) leasequery.RelayDataMode {
-	switch m {
-	case config.Always:
-		return leasequery.RelayDataAlways
-	case config.OnRequest:
-		return leasequery.RelayDataOnRequest
-	}
-	return leasequery.RelayDataDefault
-}
-
-func optionCodes(codes []uint16) []dhcpv6.OptionCode {
-	var out []dhcpv6.OptionCode
-	for _, c := range codes {
-		out = append(out, dhcpv6.OptionCode(c))
-	}
-	return out
-}
-
-// requestorPolicy is who may ask, and what.
-func requestorPolicy(cfg config.Config) (*leasequery.Policy, error) {
-	var list []leasequery.Requestor
-	for i := range cfg.Requestors {
-		r := &cfg.Requestors[i]
-		x := leasequery.Requestor{
-			Name: r.Name, Prefixes: r.Prefixes, Sensitive: optionCodes(r.Sensitive), RelayData: relayDataMode(r.RelayData), Relayed: r.Relayed == "allow",
-			MaxConnections: r.MaxConnections, MaxQueriesPerConnection: r.MaxQueriesPerConnection, MaxQueries: r.MaxQueries,
-		}
-		for _, t := range r.QueryTypeNumbers() {
-			x.QueryTypes = append(x.QueryTypes, dhcpv6.QueryType(t))
-		}
-		if r.Restricted != nil {
-			x.Restricted = &leasequery.Restriction{Links: r.Restricted.Links, RelayIDs: r.Restricted.RelayIDBytes(), Addresses: r.Restricted.Addresses}
-		}
-		list = append(list, x)
-	}
-	return leasequery.NewPolicy(list)
+	return leasequery.Config{RelayData: relayDataMode(cfg.RelayData.Mode), Sensitive: optionCodes(cfg.Sensitive), Metrics: m, Logger: log}
 }
 
 // registerNodeMetrics lets the node's own state be read.

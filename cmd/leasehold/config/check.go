@@ -14,6 +14,7 @@ import (
 // checker collects what is wrong with a configuration, by key, with the lines that the keys stand on.
 type checker struct {
 	lines    map[string]int
+	folder   string // that relative paths start from: the configuration file's
 	errors   []Problem
 	warnings []Problem
 }
@@ -72,8 +73,11 @@ func (c *checker) check(cfg *Config) {
 	c.listeners(cfg)
 	c.bulk(&cfg.Bulk)
 	c.times(cfg)
-	c.features(cfg)
+	c.active(cfg)
+	c.udp(&cfg.UDP)
+	c.tls(cfg)
 	c.policy(cfg)
+	c.log(cfg.Log)
 }
 
 func (c *checker) cluster(cfg *Config) {
@@ -162,6 +166,7 @@ func (c *checker) bulk(b *Bulk) {
 	if n := b.MaxConnectionsPerRequestor; n < 0 || n > 1_000_000 {
 		c.errorf("bulk.max_connections_per_requestor", "%d, want 0 (as many as in all) to 1000000", n)
 	}
+	c.rate("bulk", b.Rate, b.Burst)
 	c.rfcTimeout("bulk.idle_timeout", b.IdleTimeout)
 	c.rfcTimeout("bulk.data_timeout", b.DataTimeout)
 	if b.MaxViewAge < time.Second {

@@ -10,23 +10,24 @@ type Config struct {
 	Name    string `yaml:"name"`     // the node's name, unique in its cluster
 	DataDir string `yaml:"data_dir"` // where identity, Raft log and snapshots live
 
-	Cluster    Cluster       `yaml:"cluster"`
-	Raft       Raft          `yaml:"raft"`
-	Gossip     Endpoint      `yaml:"gossip"`
-	GRPC       Endpoint      `yaml:"grpc"`
-	HTTP       HTTP          `yaml:"http"`
-	Leasequery Leasequery    `yaml:"leasequery"`
-	Bulk       Bulk          `yaml:"bulk"`
-	Read       Read          `yaml:"read"`
-	Drain      Drain         `yaml:"drain"`
-	Active     Active        `yaml:"active"`
-	TLS        TLS           `yaml:"tls"`
-	Requestors []Requestor   `yaml:"requestors"`
-	RelayData  RelayDataMode `yaml:"relay_data"`
-	Sensitive  []uint16      `yaml:"sensitive_options"` // option codes never shown
-	ServerDUID string        `yaml:"server_duid"`       // hex; read at bootstrap only
-	Insecure   bool          `yaml:"insecure"`          // lets Raft, gRPC, gossip and HTTP listen beyond loopback without TLS
-	Log        Log           `yaml:"log"`
+	Cluster    Cluster     `yaml:"cluster"`
+	Raft       Raft        `yaml:"raft"`
+	Gossip     Endpoint    `yaml:"gossip"`
+	GRPC       Endpoint    `yaml:"grpc"`
+	HTTP       HTTP        `yaml:"http"`
+	Leasequery Leasequery  `yaml:"leasequery"`
+	Bulk       Bulk        `yaml:"bulk"`
+	Read       Read        `yaml:"read"`
+	Drain      Drain       `yaml:"drain"`
+	Active     Active      `yaml:"active"`
+	UDP        UDP         `yaml:"udp"`
+	TLS        TLS         `yaml:"tls"`
+	Requestors []Requestor `yaml:"requestors"`
+	RelayData  RelayData   `yaml:"relay_data"`
+	Sensitive  []uint16    `yaml:"sensitive_options"` // option codes never shown
+	ServerDUID string      `yaml:"server_duid"`       // hex; read at bootstrap only
+	Insecure   bool        `yaml:"insecure"`          // lets Raft, gRPC, gossip and HTTP listen beyond loopback without TLS
+	Log        Log         `yaml:"log"`
 }
 
 // Cluster says which cluster the node belongs to and how it finds it.
@@ -73,6 +74,8 @@ type Bulk struct {
 	MaxConnectionsPerRequestor int           `yaml:"max_connections_per_requestor"` // 0: as many as in all
 	MaxQueriesPerConnection    int           `yaml:"max_queries_per_connection"`
 	MaxQueriesPerRequestor     int           `yaml:"max_queries_per_requestor"`
+	Rate                       float64       `yaml:"rate"`  // queries a second that one requestor may ask; 0: no limit
+	Burst                      int           `yaml:"burst"` // how many at once before Rate counts; 0: two seconds' worth
 	IdleTimeout                time.Duration `yaml:"idle_timeout"`
 	DataTimeout                time.Duration `yaml:"data_timeout"` // BULK_LQ_DATA_TIMEOUT
 	MaxViewAge                 time.Duration `yaml:"max_view_age"` // a slower answer is ended with QueryTerminated
@@ -88,49 +91,6 @@ type Read struct {
 type Drain struct {
 	Delay   time.Duration `yaml:"delay"`   // between turning not ready and refusing connections: for addresses to move
 	Timeout time.Duration `yaml:"timeout"` // how long running answers may go on after that
-}
-
-// Active is active leasequery (RFC 7653). This version keeps the history that it will need, and refuses to enable it.
-type Active struct {
-	Enabled          bool          `yaml:"enabled"`
-	Insecure         bool          `yaml:"insecure"`
-	MaxSubscriptions int           `yaml:"max_subscriptions"`
-	CatchUp          time.Duration `yaml:"catch_up"` // how long ends of bindings are kept; read at bootstrap only
-}
-
-// TLS is STARTTLS on the leasequery port (RFC 7653 9.1). This version knows only off.
-type TLS struct {
-	Mode string `yaml:"mode"`
-}
-
-// RelayDataMode says when OPTION_LQ_RELAY_DATA is sent.
-type RelayDataMode string
-
-// The relay data modes.
-const (
-	OnRequest RelayDataMode = "on-request" // when the query's option request option asks for it
-	Always    RelayDataMode = "always"
-)
-
-// Requestor is a stanza of the requestor policy: who may ask, and what.
-type Requestor struct {
-	Name                    string         `yaml:"name"`
-	Prefixes                []netip.Prefix `yaml:"prefixes"`
-	QueryTypes              []string       `yaml:"query_types"` // address, client-id, relay-id, link-address, remote-id; empty: all
-	Restricted              *Restricted    `yaml:"restricted"`  // absent: sees everything
-	Sensitive               []uint16       `yaml:"sensitive_options"`
-	RelayData               RelayDataMode  `yaml:"relay_data"` // empty: as for all
-	Relayed                 string         `yaml:"relayed"`    // allow or refuse: relayed queries over UDP
-	MaxConnections          int            `yaml:"max_connections"`
-	MaxQueriesPerConnection int            `yaml:"max_queries_per_connection"`
-	MaxQueries              int            `yaml:"max_queries"`
-}
-
-// Restricted names what a requestor relays; it sees nothing else. An empty stanza means: what came through the address it asks from.
-type Restricted struct {
-	Links     []netip.Prefix `yaml:"links"`     // prefixes that hold the link
-	RelayIDs  []string       `yaml:"relay_ids"` // hex
-	Addresses []netip.Addr   `yaml:"addresses"` // a relay's link-address, or the peer-address of the level above
 }
 
 // Log is how the node logs.
@@ -155,11 +115,14 @@ func Default() Config {
 			MaxConnections: 10, MaxQueriesPerConnection: 16, MaxQueriesPerRequestor: 64,
 			IdleTimeout: 300 * time.Second, DataTimeout: 300 * time.Second, MaxViewAge: 10 * time.Minute,
 		},
-		Read:      Read{Hold: 5 * time.Second, MaxStaleness: 10 * time.Second},
-		Drain:     Drain{Delay: 5 * time.Second, Timeout: 10 * time.Second},
-		Active:    Active{MaxSubscriptions: 100, CatchUp: 600 * time.Second},
-		TLS:       TLS{Mode: "off"},
-		RelayData: OnRequest,
+		Read:  Read{Hold: 5 * time.Second, MaxStaleness: 10 * time.Second},
+		Drain: Drain{Delay: 5 * time.Second, Timeout: 10 * time.Second},
+		Active: Active{
+			MaxSubscriptions: 100, IdleInterval: activeIdleTimeout, DataTimeout: activeSendTimeout, CatchUp: 600 * time.Second,
+		},
+		UDP:       UDP{Enabled: true, Rate: 1000, MaxHops: 32, Hold: time.Second},
+		TLS:       TLS{Mode: TLSOff, HandshakeTimeout: 10 * time.Second, MaxStrangers: 16},
+		RelayData: RelayData{Mode: OnRequest, Place: InClientData},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

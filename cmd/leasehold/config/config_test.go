@@ -32,7 +32,7 @@ func TestReferenceHoldsEveryKeyWithItsDefault(t *testing.T) {
 	want.Name, want.DataDir = "node1", "/var/lib/leasehold"
 	want.Requestors = got.Requestors
 	// An empty sequence in the file is the same as none.
-	got.Cluster.Join, got.Sensitive = nil, nil
+	got.Cluster.Join, got.Sensitive, got.Active.Sensitive, got.UDP.Multicast = nil, nil, nil, nil
 	if d := cmp.Diff(want, got, equateAddrs); d != "" {
 		t.Errorf("the reference differs from the defaults (-default +reference):\n%s", d)
 	}
@@ -119,14 +119,34 @@ func TestRefused(t *testing.T) {
 		"not a mapping":          {"- a\n", "mapping"},
 		"syntax":                 {"name: [\n", "line"},
 		"second document":        {minimal + "---\nname: m\n", ""},
-		"active":                 {minimal + "active: {enabled: true}\n", "not in this version"},
-		"tls":                    {minimal + "tls: {mode: optional}\n", "not in this version"},
+		"no subscriptions":       {minimal + "active: {max_subscriptions: 0}\n", "active.max_subscriptions: 0, want 1"},
+		"idle interval":          {minimal + "active: {idle_interval: 0s}\n", "active.idle_interval: 0s, want more than 0"},
+		"subscriber's patience":  {minimal + "active: {data_timeout: -1s}\n", "active.data_timeout: -1s, want more than 0"},
+		"tls mode":               {minimal + "tls: {mode: sometimes}\n", "want off, optional or required"},
+		"tls without files":      {minimal + "tls: {mode: optional}\n", "line 3: tls.requestor_ca: is needed"},
+		"tls file is not there":  {minimal + "tls: {mode: required, key: nothing.pem}\n", "/d/nothing.pem: no such file"},
+		"tls file is a folder":   {minimal + "tls: {mode: required, key: /}\n", "/ is not a file"},
+		"handshake timeout":      {minimal + "tls: {handshake_timeout: 0s}\n", "tls.handshake_timeout: 0s"},
+		"udp rate":               {minimal + "udp: {rate: -1}\n", "udp.rate: -1, want 0"},
+		"udp rate is no number":  {minimal + "udp: {rate: .nan}\n", "udp.rate: NaN, want 0"},
+		"hops":                   {minimal + "udp: {max_hops: 33}\n", "udp.max_hops: 33, want 1 to 32"},
+		"udp hold":               {minimal + "udp: {hold: 2m}\n", "udp.hold: 2m0s, want 0s to 1m"},
+		"multicast":              {minimal + "udp: {multicast: [\"\"]}\n", "udp.multicast[0]: is empty"},
+		"relay data":             {minimal + "relay_data: never\n", "line 3: relay_data: \"never\", want on-request or always"},
+		"place of relay data":    {minimal + "relay_data:\n  place: nowhere\n", "line 4: relay_data.place: \"nowhere\", want client-data or message"},
+		"key of relay data":      {minimal + "relay_data:\n  plaice: message\n", "line 4: key \"plaice\" is not known"},
+		"no prefix and no name":  {minimal + "requestors: [{name: x}]\n", "requestors[0].prefixes: is empty"},
+		"name twice":             {minimal + "requestors: [{names: [a.example]}, {names: [A.EXAMPLE]}]\n", "stands in requestors[0] already"},
+		"name with blanks":       {minimal + "requestors: [{names: [\"a b\"]}]\n", "holds blanks"},
+		"active of a requestor":  {minimal + "requestors: [{names: [a], active: perhaps}]\n", "requestors[0].active: \"perhaps\", want allow or refuse"},
+		"rate of a requestor":    {minimal + "requestors: [{names: [a], rate: -1}]\n", "requestors[0].rate: -1"},
+		"limit of a requestor":   {minimal + "requestors: [{names: [a], max_subscriptions: -1}]\n", "limits must be 0"},
 		"server duid":            {minimal + "server_duid: \"00\"\n", "3 to 130 octets"},
 		"cluster without others": {minimal + "cluster: {bootstrap_expect: 3}\n", "cluster.join"},
 		"duplicate key":          {minimal + "name: m\n", "line 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := Parse("f.yaml", []byte(tc.file), nil)
+			_, _, err := Parse("/d/f.yaml", []byte(tc.file), nil)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want one with %q", err, tc.want)
 			}
@@ -142,7 +162,7 @@ func TestSetsLieOverTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Bulk.MaxConnections != 2000 || c.Bulk.IdleTimeout != 400*time.Second || c.Read.Hold != time.Second || c.RelayData != Always ||
+	if c.Bulk.MaxConnections != 2000 || c.Bulk.IdleTimeout != 400*time.Second || c.Read.Hold != time.Second || c.RelayData != (RelayData{Always, InClientData}) ||
 		len(c.Requestors) != 1 || c.Leasequery.Listen.Port() != 1547 {
 		t.Errorf("got %+v", c)
 	}

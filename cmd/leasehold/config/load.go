@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -82,7 +83,7 @@ func Parse(file string, data []byte, sets []string) (Config, []Problem, error) {
 	if root.Kind != 0 {
 		problems = loadProblems(root.Load(&c, yaml.WithKnownFields()))
 	}
-	ck := checker{lines: map[string]int{}}
+	ck := checker{lines: map[string]int{}, folder: filepath.Dir(file)}
 	ck.index("", root)
 	ck.check(&c)
 	unread := map[int]bool{} // lines whose value was not read: what is wrong with it has been said
