@@ -106,6 +106,7 @@ func TestRule19UnacceptableCertificates(t *testing.T) {
 		"for servers only":         {p.showing(t, p.ca, authority.Order{Usage: authority.Server, Names: []string{"bng-1.example"}}), starttls.HandshakeCertificate},
 		"no name in the policy":    {p.requestor(t, "bng-2.example"), starttls.HandshakeStranger},
 		"the name below another":   {p.requestor(t, "x.bng-1.example"), starttls.HandshakeStranger},
+		"an RSA key of 1,024 bits": {p.weak(t, "bng-1.example"), starttls.HandshakeCertificate},
 		"none":                     {p.trusting(), starttls.HandshakeFailed},
 		"a wild card is no wonder": {p.requestor(t, "*.example"), starttls.HandshakeStranger},
 	} {

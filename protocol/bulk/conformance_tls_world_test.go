@@ -2,9 +2,12 @@ package bulk
 
 import (
 	"bufio"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"sync"
@@ -97,6 +100,28 @@ func (p *pki) showing(t testing.TB, ca *authority.Authority, o authority.Order) 
 	config := p.trusting()
 	// Whatever the server says it wants: a certificate of another authority must be refused, not held back.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
+	return config
+}
+
+// weak is a requestor's side whose certificate is good but for its key, of which RFC 9325 4.5 wants 2,048 bits.
+func (p *pki) weak(t testing.TB, name string) *tls.Config {
+	t.Helper()
+	ca, err := tls.X509KeyPair(p.pem.Certificate, p.pem.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.Leaf, key.Public(), ca.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := p.trusting()
+	config.Certificates = []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}
 	return config
 }
 

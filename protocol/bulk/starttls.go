@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -150,6 +151,8 @@ func (c *conn) handshake() error {
 		return errStop
 	}
 	c.log = c.log.With("names", who.names)
+	state := t.State()
+	c.log.Debug("requestor inside TLS", "version", tls.VersionName(state.Version), "suite", tls.CipherSuiteName(state.CipherSuite), "stanza", who.entry.Name)
 	c.maxQueries = orDefault(c.entry.MaxQueriesPerConnection, c.server.config.MaxQueriesPerConnection)
 	now := time.Now()
 	c.mu.Lock()

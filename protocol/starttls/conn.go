@@ -51,9 +51,6 @@ type Conn struct {
 	flushed int        // of sealed, with the kernel
 }
 
-// NetConn is the socket below.
-func (c *Conn) NetConn() net.Conn { return c.socket }
-
 // State is what the handshake came to.
 func (c *Conn) State() tls.ConnectionState { return c.tls.ConnectionState() }
 
