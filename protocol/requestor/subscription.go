@@ -57,11 +57,16 @@ func (s *subscription) run(parent context.Context) error {
 	if err := conn.send(ctx, m); err != nil {
 		return err
 	}
-	stop := conn.interruptible(ctx)
+	return s.receive(ctx)
+}
+
+// receive reads messages until the subscription ends.
+func (s *subscription) receive(ctx context.Context) error {
+	stop := s.conn.interruptible(ctx)
 	defer stop()
 	for {
-		conn.until = time.Now().Add(config.Silence)
-		frame, err := conn.frames.Next()
+		s.conn.until = time.Now().Add(s.watcher.config.Silence)
+		frame, err := s.conn.frames.Next()
 		if err != nil {
 			return s.broke(ctx, err)
 		}
