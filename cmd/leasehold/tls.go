@@ -62,7 +62,7 @@ func tlsCACommand() *cobra.Command {
 	var name string
 	c := &cobra.Command{
 		Use:   "ca",
-		Short: "Make an authority: ca.pem and ca.key",
+		Short: "Make an authority: ca.pem and ca.key, and their folder",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			valid, err := o.valid()
@@ -72,6 +72,9 @@ func tlsCACommand() *cobra.Command {
 			_, pair, err := authority.New(name, valid)
 			if err != nil {
 				return err
+			}
+			if err := os.MkdirAll(o.dir, 0o700); err != nil {
+				return fmt.Errorf("make the folder of certificates: %w", err)
 			}
 			w, err := o.write(caName, pair)
 			if err != nil {

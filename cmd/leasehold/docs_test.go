@@ -1,0 +1,132 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
+)
+
+// codeBlocks are the fenced blocks of a page below docs that are marked with a language, in order.
+func codeBlocks(t *testing.T, page, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	rest := string(text)
+	for {
+		_, after, found := strings.Cut(rest, "\n```"+language+"\n")
+		if !found {
+			return out
+		}
+		block, next, closed := strings.Cut(after, "\n```")
+		if !closed {
+			t.Fatalf("%s: a block is not closed", page)
+		}
+		out, rest = append(out, block+"\n"), next
+	}
+}
+
+// settings are the keys of a piece of configuration, each as --set takes it.
+func settings(t *testing.T, text string) []string {
+	t.Helper()
+	var keys map[string]any
+	if err := yaml.Load([]byte(text), &keys); err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for key, value := range keys {
+		b, err := json.Marshal(value) // JSON is YAML
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, key+"="+string(b))
+	}
+	return out
+}
+
+// TestTLSPageWorks follows docs/tls.md to the letter, with a node on loopback in the place of its node: certificates are made, the node
+// started with the configuration that is shown, a relay asks by TLS, and a new certificate is taken.
+func TestTLSPageWorks(t *testing.T) {
+	dir := t.TempDir()
+	binary := builtBinary(t)
+	var node *laptop.Node
+	run := func(script string) {
+		t.Helper()
+		replaced := []string{"2001:db8::1 ", "::1 "}
+		if node != nil {
+			replaced = append([]string{"[2001:db8::1]:547", node.LeasequeryTCP, "systemctl reload leasehold", fmt.Sprintf("kill -HUP %d", node.PID)}, replaced...)
+		}
+		cmd := exec.CommandContext(deadline(t, time.Minute), "bash", "-euc", strings.NewReplacer(replaced...).Replace(script))
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s\n%v\n%s", script, err, out)
+		}
+	}
+	scripts, configuration := codeBlocks(t, "tls.md", "sh"), codeBlocks(t, "tls.md", "yaml")
+	if len(scripts) != 3 || len(configuration) != 1 {
+		t.Fatalf("docs/tls.md has %d scripts and %d pieces of configuration, want 3 and 1", len(scripts), len(configuration))
+	}
+	run(scripts[0])
+	c, err := laptop.New(laptop.Config{Binary: binary, Dir: dir, Nodes: 1, Set: settings(t, configuration[0])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Errorf("stop the cluster: %v", err)
+		}
+	})
+	if err := c.Start(deadline(t, time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	job := keaJob{files: []string{sampleLeases}, once: true, shift: true, source: "dev", cluster: c.GRPC(), out: io.Discard, quiet: true}
+	if _, err := job.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	node = c.Nodes[0]
+	run(scripts[1])
+	run(scripts[2])
+	until(t, deadline(t, time.Minute), "the node says that it read its files again", func() bool {
+		log, err := node.Log()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(log, "SIGHUP: the files of TLS were read again")
+	})
+	run(scripts[1])
+	if serial := certificateSerial(t, filepath.Join(dir, "tls/node1.pem")); serial == certificateSerial(t, filepath.Join(dir, "tls/old/node1.pem")) {
+		t.Errorf("the new certificate has the serial number of the old one: %s", serial)
+	}
+}
+
+// certificateSerial is the serial number of the certificate in a PEM file.
+func certificateSerial(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		t.Fatalf("%s: no PEM", file)
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.SerialNumber.String()
+}
