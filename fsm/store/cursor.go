@@ -32,7 +32,24 @@ func (v *View) Select(q binding.Query) binding.Cursor { return v.Walk(q) }
 
 // Walk is Select without the interface.
 func (v *View) Walk(q binding.Query) *Cursor {
-	c := &Cursor{st: v.state, query: q}
+	c := new(Cursor)
+	v.walk(c, q)
+	return c
+}
+
+// Reselect is Select with a cursor that is no longer needed, so that a walk costs no memory.
+func (v *View) Reselect(old binding.Cursor, q binding.Query) binding.Cursor {
+	c, ours := old.(*Cursor)
+	if !ours {
+		return v.Walk(q)
+	}
+	v.walk(c, q)
+	return c
+}
+
+// walk makes c the beginning of a walk.
+func (v *View) walk(c *Cursor, q binding.Query) {
+	*c = Cursor{st: v.state, query: q}
 	switch q.By {
 	case binding.ByAddress:
 		c.address = addressOf(q.Key)
@@ -48,7 +65,6 @@ func (v *View) Walk(q binding.Query) *Cursor {
 			c.query.Links = []binding.LinkID{}
 		}
 	}
-	return c
 }
 
 func (c *Cursor) by(index pairRoot, thing uint32) {

@@ -57,6 +57,8 @@ type Answer struct {
 	clients  uint64
 	bindings uint64
 	closed   bool
+	envelope int // octets that a relay's messages around this one take
+	spare    spare
 }
 
 // refuse makes the answer a status and nothing else.
@@ -133,7 +135,7 @@ func (a *Answer) withoutData(dst []byte, start int) ([]byte, bool, error) {
 		return dst, false, nil
 	}
 	n := len(a.clientLinks) * addressSize
-	if len(dst)-start+optionHeader+n > a.over.room() {
+	if len(dst)-start+optionHeader+n > a.room() {
 		a.refuse(refuse(dhcpv6.StatusUnspecFail, tooLargeForUDP))
 		return a.refusal(dst[:start])
 	}

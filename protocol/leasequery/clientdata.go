@@ -118,7 +118,7 @@ func (a *Answer) appendClientData(dst []byte, start int) []byte {
 	dst = append(dst, byte(dhcpv6.OptionClientData>>8), byte(dhcpv6.OptionClientData), 0, 0)
 	mark := len(dst)
 	dst = append(appendHeader(dst, dhcpv6.OptionClientID, len(p.client.DUID)), p.client.DUID...)
-	room := start + a.over.room() - cltOctets - len(p.trailer)
+	room := start + a.room() - cltOctets - len(p.trailer)
 	for ; p.next < len(p.shown) && len(dst)+prefixOctets <= room; p.next++ {
 		dst = appendBinding(dst, &p.client.Entries[p.shown[p.next]], a.now)
 	}

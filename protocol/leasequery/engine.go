@@ -152,13 +152,14 @@ func (a *Answer) obey(r Request, q *query) {
 	config := &a.engine.config
 	mode := config.RelayData
 	a.hidden = hiddenOptions(config.Sensitive)
-	a.restrictor = restrict(r.Requestor, r.Peer.Addr())
+	a.restrictor = a.spare.restrictor.of(r.Requestor, r.Peer.Addr())
 	if r.Requestor != nil {
 		if r.Requestor.RelayData != RelayDataDefault {
 			mode = r.Requestor.RelayData
 		}
 		if len(r.Requestor.Sensitive) > 0 {
-			a.hidden = slices.Concat(a.hidden, hiddenOptions(r.Requestor.Sensitive))
+			a.spare.hidden = append(append(a.spare.hidden[:0], a.hidden...), r.Requestor.Sensitive...)
+			a.hidden = a.spare.hidden
 		}
 	}
 	a.requested = q.requested

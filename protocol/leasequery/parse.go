@@ -36,39 +36,46 @@ func (q *query) asks(c dhcpv6.OptionCode) bool {
 
 // parse reads a LEASEQUERY. What cannot be answered is a refusal. baseTime is told even then, as far as it could be read.
 func parse(m dhcpv6.Message, over Transport) (q query, r *refusal) {
+	r = q.parse(m, over)
+	return q, r
+}
+
+// parse is the function of that name, into a query that may have been used before.
+func (q *query) parse(m dhcpv6.Message, over Transport) *refusal {
+	*q = query{value: q.value[:0], requested: q.requested[:0]}
 	if over == TCP {
 		q.baseTime = asksBaseTime(m.Options)
 	}
 	if m.Options.Count(dhcpv6.OptionLQQuery) > 1 {
-		return q, refuse(dhcpv6.StatusMalformedQuery, "more than one OPTION_LQ_QUERY")
+		return refuse(dhcpv6.StatusMalformedQuery, "more than one OPTION_LQ_QUERY")
 	}
 	value, _ := m.Options.First(dhcpv6.OptionLQQuery)
 	lq, err := dhcpv6.ParseLQQuery(value)
 	if err != nil {
-		return q, refuse(dhcpv6.StatusMalformedQuery, "OPTION_LQ_QUERY of %d octets is broken", len(value))
+		return refuse(dhcpv6.StatusMalformedQuery, "OPTION_LQ_QUERY of %d octets is broken", len(value))
 	}
 	if over == TCP && asksBaseTime(lq.Options) {
 		q.baseTime = true
 	}
 	q.kind, q.link = lq.Type, lq.LinkAddress
 	if q.kind < dhcpv6.QueryByAddress || q.kind > dhcpv6.QueryByRemoteID {
-		return q, refuse(dhcpv6.StatusUnknownQueryType, "query type %d is unknown", uint8(q.kind))
+		return refuse(dhcpv6.StatusUnknownQueryType, "query type %d is unknown", uint8(q.kind))
 	}
 	if over == UDP && q.kind > dhcpv6.QueryByClientID {
-		return q, refuse(dhcpv6.StatusNotAllowed, "%v needs TCP", q.kind)
+		return refuse(dhcpv6.StatusNotAllowed, "%v needs TCP", q.kind)
 	}
 	if r := q.parseRequested(m.Options, lq.Options); r != nil {
-		return q, r
+		return r
 	}
 	if r := q.parseSubject(lq.Options); r != nil {
-		return q, r
+		return r
 	}
 	if over == TCP {
 		if r := checkTimes(m.Options, lq.Options); r != nil {
-			return q, r
+			return r
 		}
 	}
-	return q, checkVSS(m.Options, lq.Options)
+	return checkVSS(m.Options, lq.Options)
 }
 
 // asksBaseTime tells whether a well-formed option request option names OPTION_LQ_BASE_TIME (RFC 7653 6.3.1).
@@ -88,7 +95,7 @@ func (q *query) parseRequested(message, inner dhcpv6.Options) *refusal {
 		}
 	}
 	v, _ := inner.First(dhcpv6.OptionORO)
-	q.requested = slices.Compact(slices.Sorted(dhcpv6.ORO(v).Codes()))
+	q.requested = sortedCodes(q.requested[:0], v)
 	return nil
 }
 
@@ -127,7 +134,7 @@ func (q *query) parseSubject(o dhcpv6.Options) *refusal {
 		q.address = a.Address
 		return nil
 	}
-	q.value = slices.Clone(v)
+	q.value = append(q.value[:0], v...)
 	return nil
 }
 

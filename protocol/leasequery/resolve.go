@@ -12,7 +12,7 @@ import (
 func (a *Answer) resolve(q *query) *refusal {
 	var links []binding.LinkID
 	if !q.link.IsUnspecified() {
-		if links = a.view.SelectLinks(nil, q.link); len(links) == 0 {
+		if links = a.links(q.link); len(links) == 0 {
 			return refuse(dhcpv6.StatusNotConfigured, "no link has the link-address %v", q.link)
 		}
 	}
@@ -20,7 +20,7 @@ func (a *Answer) resolve(q *query) *refusal {
 		return a.resolveAddress(q.address, links)
 	}
 	a.selection = binding.Query{By: binding.By(q.kind), Value: q.value, Links: links}
-	a.cursor = a.view.Select(a.selection)
+	a.cursor = a.walk()
 	return nil
 }
 
@@ -36,10 +36,10 @@ func (a *Answer) resolveAddress(address netip.Addr, links []binding.LinkID) *ref
 		if !ok {
 			continue
 		}
-		a.selection = binding.Query{By: binding.ByAddress, Key: key, Links: []binding.LinkID{link}}
+		a.selection = binding.Query{By: binding.ByAddress, Key: key, Links: a.oneLink(link)}
 		shown, inForce := a.peek()
 		if shown && (len(links) == 0 || slices.Contains(links, link)) {
-			a.cursor = a.view.Select(a.selection)
+			a.cursor = a.walk()
 		}
 		if shown {
 			return nil
@@ -56,7 +56,7 @@ func (a *Answer) resolveAddress(address netip.Addr, links []binding.LinkID) *ref
 
 // peek tells whether the one binding that is selected is in force, and whether the requestor may see it.
 func (a *Answer) peek() (shown, inForce bool) {
-	if !a.view.Select(a.selection).Next(&a.portrait.client) {
+	if !a.walk().Next(&a.portrait.client) {
 		return false, false
 	}
 	if a.examine() {

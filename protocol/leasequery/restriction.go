@@ -25,19 +25,21 @@ type restrictor struct {
 	linkSeen  bool           // whether everything on it may be seen
 	chain     *byte          // the chain that chainSeen is about: a client's bindings mostly share one
 	chainSeen bool
+	own       [1]netip.Addr // the requestor's own address, where that is what it is restricted to
 }
 
-// restrict makes the restrictor of a request; nil when the requestor sees everything.
-func restrict(r *Requestor, peer netip.Addr) *restrictor {
+// of makes x the restrictor of a request and returns it; nil when the requestor sees everything.
+func (x *restrictor) of(r *Requestor, peer netip.Addr) *restrictor {
 	if r == nil || r.Restricted == nil {
 		return nil
 	}
-	x := r.Restricted
-	out := &restrictor{links: x.Links, relayIDs: x.RelayIDs, addresses: x.Addresses}
-	if len(x.Links) == 0 && len(x.RelayIDs) == 0 && len(x.Addresses) == 0 {
-		out.addresses = []netip.Addr{peer.Unmap().WithZone("")}
+	to := r.Restricted
+	*x = restrictor{links: to.Links, relayIDs: to.RelayIDs, addresses: to.Addresses, own: x.own}
+	if len(to.Links) == 0 && len(to.RelayIDs) == 0 && len(to.Addresses) == 0 {
+		x.own[0] = peer.Unmap().WithZone("")
+		x.addresses = x.own[:]
 	}
-	return out
+	return x
 }
 
 // forget makes ready for another client. Octets of the one before may since have been overwritten with other ones.

@@ -14,7 +14,7 @@ func (a *Answer) settleLink(q *query) {
 	if q.kind != dhcpv6.QueryByClientID {
 		return
 	}
-	var on []binding.LinkID
+	on := a.spare.on[:0]
 	var meant binding.LinkID
 	var newest binding.Time
 	for a.cursor.Next(&a.portrait.client) {
@@ -27,7 +27,7 @@ func (a *Answer) settleLink(q *query) {
 		}
 		on = append(on, link)
 	}
-	a.cursor = nil
+	a.cursor, a.spare.on = nil, on
 	switch {
 	case len(on) == 0:
 		return
@@ -39,8 +39,8 @@ func (a *Answer) settleLink(q *query) {
 			meant = link
 		}
 	}
-	a.selection.Links = []binding.LinkID{meant}
-	a.cursor = a.view.Select(a.selection)
+	a.selection.Links = a.oneLink(meant)
+	a.cursor = a.walk()
 }
 
 // listLinks makes the answer a list of links, each by the address that selects it when it is asked for (RFC 5007 4.1.2.5).
