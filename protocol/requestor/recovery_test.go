@@ -147,6 +147,48 @@ func TestRecoveryGoesOn(t *testing.T) {
 	})
 }
 
+// A recovery whose last answer was under way when more went missing completes nothing: that answer may be older than the loss.
+func TestRecoveryDoesNotCoverALaterLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		last, missing, again := make(chan bool), make(chan bool), make(chan bool)
+		s := newStage(t, map[string][]script{"a": {
+			func(p *peer) {
+				if !p.subscribed(0) || !p.reply(base(100)) || !p.data(base(110), says(dhcpv6.StatusDataMissing)) {
+					return
+				}
+				<-last
+				pause(time.Second)
+				_ = p.data(base(120), says(dhcpv6.StatusDataMissing))
+				close(missing)
+				<-again
+				pause(time.Second)
+				_ = p.data(base(130))
+				p.gone()
+			},
+			func(p *peer) {
+				if p.queried() && p.reply(base(111), holds('a', 1, 900, 0)) {
+					close(last)
+					<-missing
+					pause(time.Second)
+					_ = p.done(base(111))
+				}
+			},
+			func(p *peer) {
+				_ = p.bulk(121, still('b', 2, 115, 121))
+				close(again)
+			},
+		}})
+		told, failures := watched(t, 8, []string{"a"}, s.config(), byRelay)
+		want := []string{
+			"subscribed @100 resume 100", "data-missing @110 resume 100", "a 1 @111 recovered resume 100", "data-missing @120 resume 100",
+			"b 2 @121 recovered resume 100", "a 1 ended @121 recovered resume 100", "catch-up-complete @120 recovered resume 120", "idle @130 resume 130",
+		}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("events (-want +got):\n%s\nfailed: %v", diff, failures)
+		}
+	})
+}
+
 // Full: everything that there is comes by a bulk query that begins behind the subscription. That a server knows no such address is an answer.
 func TestFullSubscription(t *testing.T) {
 	for name, tc := range map[string]struct {

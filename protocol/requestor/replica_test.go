@@ -42,6 +42,9 @@ func TestReplicaFollowsChanges(t *testing.T) {
 	heard(t, r, 100, holds('a', 1, infinite, 0))
 	heard(t, r, 101, holds('a', 3, 50, 0))
 	heard(t, r, 102, holds('c', 3, 0, 0)) // not its own any more
+	if diff := cmp.Diff([]string{"1 a until 9223372036854775807 heard 100", "2 b until 150 heard 95", "3 a until 151 heard 101"}, table(r)); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
 	heard(t, r, 103, holds('b', 2, 0, 0))
 	heard(t, r, 104, holds('a', 3, 90, 1)) // renewed
 	if diff := cmp.Diff([]string{"1 a until 9223372036854775807 heard 100", "3 a until 194 heard 103"}, table(r)); diff != "" {
