@@ -60,9 +60,17 @@ func readAnswer(r *bufio.Reader, s *stream) error {
 	}
 }
 
+// dialer makes a connection to a server.
+type dialer func(ctx context.Context, server string) (net.Conn, error)
+
+// dialClear connects and does nothing more.
+func dialClear(ctx context.Context, server string) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, "tcp", server)
+}
+
 // streamRelays asks for everything behind each relay in turn, on one connection, for a while.
-func streamRelays(ctx context.Context, server string, relays [][]byte, during time.Duration) (s stream, err error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", server)
+func streamRelays(ctx context.Context, dial dialer, server string, relays [][]byte, during time.Duration) (s stream, err error) {
+	conn, err := dial(ctx, server)
 	if err != nil {
 		return s, fmt.Errorf("stream: %w", err)
 	}

@@ -50,7 +50,11 @@ func Run(ctx context.Context, c Config) (rows []Row, err error) {
 		return nil, err
 	}
 	c.Say("bare raft, three nodes, fsync: %.0f bindings/s", bare)
-	cluster, err := laptop.New(laptop.Config{Binary: c.Binary, Dir: filepath.Join(c.Dir, "cluster"), Nodes: 3, Set: []string{"log.level=warn"}})
+	settings, err := certificates(filepath.Join(c.Dir, "tls"))
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := laptop.New(laptop.Config{Binary: c.Binary, Dir: filepath.Join(c.Dir, "cluster"), Nodes: 3, Set: append(settings, "log.level=warn")})
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +66,7 @@ func Run(ctx context.Context, c Config) (rows []Row, err error) {
 	if m.before, _, err = m.memory(); err != nil {
 		return nil, err
 	}
-	for _, rung := range []func() error{func() error { return m.ingest(bare) }, m.restart, m.footprint, m.stream, m.latency} {
+	for _, rung := range []func() error{func() error { return m.ingest(bare) }, m.restart, m.footprint, m.stream, m.sealed, m.latency} {
 		if err := rung(); err != nil {
 			return m.rows, err
 		}
@@ -165,7 +169,7 @@ func (m *climb) stream() error {
 	for i := range m.Relays {
 		relays = append(relays, source.Relay(i).ID)
 	}
-	s, err := streamRelays(m.ctx, m.cluster.Nodes[0].LeasequeryTCP, relays, streamTime)
+	s, err := streamRelays(m.ctx, dialClear, m.cluster.Nodes[0].LeasequeryTCP, relays, streamTime)
 	if err != nil {
 		return err
 	}
