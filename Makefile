@@ -30,7 +30,7 @@ bench: build ## the performance ladder, beside its references in the same run
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \
 		for t in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' "$$f" | cut -c6-); do \
-			echo "== $$(dirname $$f) $$t"; $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) "$$(dirname $$f)"; done; done
+			echo "== $$(dirname $$f) $$t"; $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$(dirname $$f)"; done; done
 
 verify: packages ## formatting, vet, lint, the shape of the tree, generated code, go.mod
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'd:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
