@@ -44,11 +44,15 @@ func (m *Metrics) refused(s dhcpv6.Status) { m.statuses.WithLabelValues(s.String
 
 // told counts one answer that is over.
 func (m *Metrics) told(q dhcpv6.QueryType, clients, bindings uint64) {
-	label := "unknown"
-	if q >= dhcpv6.QueryByAddress && q <= dhcpv6.QueryByRemoteID {
-		label = q.String()
-	}
-	m.queries.WithLabelValues(label).Inc()
+	m.queries.WithLabelValues(typeLabel(q)).Inc()
 	m.clients.Add(float64(clients))
 	m.bindings.Add(float64(bindings))
+}
+
+// typeLabel is a query type as a label; all that are no types are one.
+func typeLabel(q dhcpv6.QueryType) string {
+	if q >= dhcpv6.QueryByAddress && q <= dhcpv6.QueryByRemoteID {
+		return q.String()
+	}
+	return "unknown"
 }

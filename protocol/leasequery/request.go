@@ -49,6 +49,7 @@ type Request struct {
 	Peer      netip.AddrPort // who sent it
 	Requestor *Requestor     // its policy; nil sees everything and may ask everything
 	Over      Transport
+	Envelope  int // over UDP: octets of the relay messages that will stand around the answer, for which room is left
 }
 
 // ErrDiscard is wrapped by the error for a message that gets no answer at all.
