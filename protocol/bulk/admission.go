@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
+	"github.com/leasehold/leasehold/protocol/active"
 	"github.com/leasehold/leasehold/protocol/leasequery"
 )
 
@@ -23,9 +25,11 @@ const (
 
 // requestor counts what one source address has, or whoever showed a certificate of certain names.
 type requestor struct {
-	key         requestorKey
-	connections int                 // guarded by admission.mu
-	queries     *semaphore.Weighted // tokens of MaxQueriesPerRequestor, handed out in the order they were asked for
+	key           requestorKey
+	connections   int                 // guarded by admission.mu
+	queries       *semaphore.Weighted // tokens of MaxQueriesPerRequestor, handed out in the order they were asked for
+	limiter       *rate.Limiter       // nil: it has no rate
+	subscriptions active.Share
 }
 
 // admission decides which connections may be open (RFC 5460 7.1).
@@ -72,7 +76,8 @@ func (a *admission) admit(s *Server, socket net.Conn, peer netip.AddrPort, entry
 func (a *admission) place(key requestorKey, entry *leasequery.Requestor) (r *requestor, why string) {
 	r = a.requestors[key]
 	if r == nil {
-		r = &requestor{key: key, queries: semaphore.NewWeighted(int64(orDefault(entry.MaxQueries, a.config.MaxQueriesPerRequestor)))}
+		r = &requestor{key: key, limiter: a.config.limiterOf(entry)}
+		r.queries = semaphore.NewWeighted(int64(orDefault(entry.MaxQueries, a.config.MaxQueriesPerRequestor)))
 	}
 	if r.connections >= orDefault(entry.MaxConnections, a.config.MaxConnectionsPerRequestor) && !a.makeRoom(r) {
 		return nil, refusedRequestor
@@ -128,7 +133,7 @@ func (a *admission) forget(c *conn) {
 		return
 	}
 	c.server.metrics.connections.Dec()
-	if c.requestor.connections--; c.requestor.connections == 0 {
+	if c.requestor.connections--; c.requestor.connections == 0 && !c.requestor.spent() {
 		delete(a.requestors, c.requestor.key)
 	}
 }

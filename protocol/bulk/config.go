@@ -3,6 +3,7 @@ package bulk
 import (
 	"time"
 
+	"github.com/leasehold/leasehold/protocol/active"
 	"github.com/leasehold/leasehold/protocol/starttls"
 )
 
@@ -52,6 +53,12 @@ type Config struct {
 	Answering <-chan struct{}
 	// TLS is STARTTLS (RFC 7653 9.1).
 	TLS TLS
+	// Active says who may subscribe to changes, on a connection of its own (RFC 7653 9).
+	Active active.Config
+	// Rate is how many queries a second a requestor may send, over all of its connections, and Burst how many of them at once. What is
+	// past them is not read until its time has come. Rate zero or less: no limit. Burst zero or less: the queries of a second.
+	Rate  float64
+	Burst int
 	// SendBuffer is how many octets of replies are gathered before they are written; at most 120 KiB, with TLS on 32 KiB. One message more may
 	// stand behind them.
 	SendBuffer int
@@ -72,6 +79,7 @@ func (c Config) withDefaults() Config {
 	c.MaxViewPinned = orDefault(c.MaxViewPinned, DefaultMaxViewPinned)
 	c.DrainTimeout = orDefault(c.DrainTimeout, DefaultDrainTimeout)
 	c.TLS = c.TLS.withDefaults()
+	c.Active = c.Active.WithDefaults()
 	c.SendBuffer = min(orDefault(c.SendBuffer, DefaultSendBuffer), maxSendBuffer)
 	if c.TLS.Mode != starttls.Off {
 		c.SendBuffer = min(c.SendBuffer, maxSendBufferTLS)

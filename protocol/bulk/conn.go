@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
@@ -71,6 +72,9 @@ type conn struct {
 	ending     reason    // not empty: running answers end with QueryTerminated now
 	endText    string    // what QueryTerminated says
 	aborting   bool      // the sender has seen ending and writes the last messages
+
+	subscription *query      // has the connection for itself; nil without one
+	news         atomic.Bool // the subscription may have something to tell
 }
 
 // newConn is a connection that has not begun: serve does.
@@ -188,8 +192,15 @@ func (c *conn) enter(q *query) (duplicate, ok bool) {
 			return true, false
 		}
 	}
+	if q.joined {
+		if c.draining {
+			return false, false
+		}
+		c.subscription = q
+	} else {
+		c.server.metrics.running.Inc()
+	}
 	c.queries = append(c.queries, q)
-	c.server.metrics.running.Inc()
 	return false, true
 }
 
@@ -209,8 +220,15 @@ func (c *conn) leave(q *query) {
 	if q.token {
 		c.requestor.queries.Release(1)
 	}
-	c.server.metrics.running.Dec()
+	if q.joined {
+		c.unjoin(q)
+	} else {
+		c.server.metrics.running.Dec()
+	}
 	c.mu.Lock()
+	if c.subscription == q {
+		c.subscription = nil
+	}
 	c.queries = slices.DeleteFunc(c.queries, func(other *query) bool { return other == q })
 	if len(c.queries) == 0 {
 		c.idleSince = time.Now()

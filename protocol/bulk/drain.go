@@ -10,7 +10,8 @@ import (
 
 // Retire is for the time before a planned stop. Everybody is answered as before, newcomers too, but connections are not kept: one
 // that has been idle for a second is closed (RFC 5460 7.4), one on which answers run right behind the last of them, so that its
-// requestor asks its next query wherever the server's address is then. It may be called more than once, and from anywhere.
+// requestor asks its next query wherever the server's address is then. Subscriptions end with QueryTerminated, and nobody may subscribe
+// any more. It may be called more than once, and from anywhere.
 func (s *Server) Retire() {
 	s.retiring.Store(true)
 	s.admission.each((*conn).retire)
@@ -24,7 +25,8 @@ func (s *Server) idleTimeout() time.Duration {
 	return s.config.IdleTimeout
 }
 
-// Drain stops accepting, reads no further query and waits until every connection is closed. Running answers may go on until
+// Drain stops accepting, reads no further query, ends subscriptions with QueryTerminated (RFC 7653 8.4) and waits until every connection
+// is closed. Running answers may go on until
 // ctx ends; then each ends with QueryTerminated (RFC 5460 5.5). It may be called more than once, and from anywhere.
 func (s *Server) Drain(ctx context.Context) {
 	s.beginDrain()
@@ -96,16 +98,24 @@ func (s *Server) isDraining() bool {
 func (c *conn) drain() {
 	c.mu.Lock()
 	c.draining = true
+	subscribed := c.subscription != nil
 	c.armRead(time.Now())
 	c.mu.Unlock()
 	signal(c.room)
+	if subscribed { // it would never end by itself
+		c.end(endDrain, "the server is shutting down")
+	}
 }
 
-// retire lets the new idle time count.
+// retire lets the new idle time count, and ends a subscription, which would not end by itself.
 func (c *conn) retire() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	subscribed := c.subscription != nil
 	if len(c.queries) == 0 {
 		c.armRead(time.Now())
+	}
+	c.mu.Unlock()
+	if subscribed {
+		c.end(endRetired, "the server is about to stop; subscribe at another")
 	}
 }

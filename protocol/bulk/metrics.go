@@ -1,6 +1,10 @@
 package bulk
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leasehold/leasehold/protocol/active"
+)
 
 // Names of the metrics, shared with tests and dashboards.
 const (
@@ -16,6 +20,7 @@ const (
 	MetricTerminated    = "leasehold_bulk_queries_terminated_total"
 	MetricMessages      = "leasehold_bulk_messages_sent_total"
 	MetricOctets        = "leasehold_bulk_octets_sent_total"
+	MetricPaced         = "leasehold_bulk_queries_paced_total"
 	MetricQuerySeconds  = "leasehold_bulk_query_seconds"
 	metricLabelOfReason = "reason"
 )
@@ -34,7 +39,9 @@ type Metrics struct {
 	terminated   *prometheus.CounterVec
 	messages     prometheus.Counter
 	octets       prometheus.Counter
+	paced        prometheus.Counter
 	seconds      prometheus.Histogram
+	active       *active.Metrics
 }
 
 // NewMetrics makes the server's metrics and registers them; with a nil registry they are counted and shown to nobody.
@@ -60,6 +67,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		discarded:    byReason(MetricDiscarded, "Messages discarded without an answer, by reason (RFC 8415 16, RFC 5007 4.4.1)."),
 		terminated:   byReason(MetricTerminated, "Answers ended early with a status, mostly QueryTerminated, by reason (RFC 5460 5.5, 7.4)."),
 		messages:     counter(MetricMessages, "LEASEQUERY-REPLY, LEASEQUERY-DATA, LEASEQUERY-DONE and REPLY messages sent (RFC 5460 5.2)."),
+		paced:        counter(MetricPaced, "LEASEQUERY and ACTIVELEASEQUERY messages that waited until their requestor's rate allowed them (RFC 5460 7.3)."),
+		active:       active.NewMetrics(registry),
 		octets:       counter(MetricOctets, "Octets sent, framing included (RFC 5460 5.1)."),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    MetricQuerySeconds,
@@ -69,7 +78,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}
 	if registry != nil {
 		registry.MustRegister(m.connections, m.strangers, m.accepted, m.refused, m.closed, m.acceptErrors, m.running, m.queries,
-			m.discarded, m.terminated, m.messages, m.octets, m.seconds)
+			m.discarded, m.terminated, m.messages, m.octets, m.paced, m.seconds)
 	}
 	return m
 }

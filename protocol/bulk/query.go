@@ -27,6 +27,7 @@ type query struct {
 	arrived time.Time
 	begun   time.Time // when it got its view
 	token   bool      // whether it holds one of its requestor's tokens
+	joined  bool      // whether it is a subscription, and holds a place among them
 	answer  answer    // nil until it was begun
 	closed  bool      // whether answer was closed
 	ended   bool      // whether its last message is gathered: from then on its transaction-id is free; guarded by conn.mu

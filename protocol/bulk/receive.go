@@ -37,6 +37,9 @@ func (c *conn) receive() {
 		if errors.Is(err, io.EOF) && c.inbox.partial() {
 			c.discard(discardCutShort)
 		}
+		if errors.Is(err, io.EOF) && c.subscribed() {
+			c.end(endUnsubscribed, "the requestor closed its half")
+		}
 		signal(c.wake)
 	case errors.Is(err, starttls.ErrTruncated):
 		c.end(endTruncated, "the TCP connection was closed without close_notify")
@@ -78,6 +81,9 @@ func (c *conn) awaitRoom() error {
 		c.mu.Lock()
 		stop := c.ending != "" || c.draining
 		full := len(c.queries) >= c.maxQueries
+		if c.subscription != nil { // beside it there are only refusals, and reading must go on: it sees the requestor's close
+			full = len(c.queries) > c.maxQueries
+		}
 		if waited && !full && !c.frameSince.IsZero() {
 			c.frameSince = time.Now() // the server has not been reading: that time is not the requestor's
 		}
@@ -181,18 +187,16 @@ func (c *conn) handle(frame []byte) error {
 	}
 	switch m.Type {
 	case dhcpv6.MessageLeasequery:
+		if c.subscribed() {
+			return c.besideSubscription(m)
+		}
 		return c.begin(m)
 	case dhcpv6.MessageStartTLS:
 		// RFC 7653 9.1: the connection stays as it is, in clear.
 		_, err := c.refuse(m, dhcpv6.StatusTLSConnectionRefused, "TLS is not available")
 		return err
 	case dhcpv6.MessageActiveLeasequery:
-		// RFC 7653 9.2: closed behind the refusal. Answers that run already are sent first.
-		refused, err := c.refuse(m, dhcpv6.StatusNotSupported, "active leasequery is not available")
-		if err == nil && refused {
-			err = errStop
-		}
-		return err
+		return c.startSubscription(m)
 	}
 	c.discard(discardType)
 	return nil
@@ -208,6 +212,10 @@ func (c *conn) begin(m dhcpv6.Message) error {
 		return nil
 	case !ok:
 		return errStop
+	}
+	if err := c.pace(); err != nil {
+		c.leave(q)
+		return err
 	}
 	if !c.requestor.queries.TryAcquire(1) {
 		c.handOver(true) // the answers that hold the tokens may be our own

@@ -19,14 +19,15 @@ var errStalled = errors.New("the requestor reads nothing")
 
 // sender streams the running answers of one connection. It alone writes to the socket and steps the answers.
 type sender struct {
-	conn     *conn
-	ring     []*query // running answers; the one at place has the next turn
-	place    int
-	ended    []*query // answers whose last message is gathered but not sent
-	buffer   *[]byte  // from the server's pool while there is something to send
-	out      []byte   // gathered messages
-	sent     int      // of out, with the kernel
-	messages int      // in out
+	conn      *conn
+	ring      []*query // running answers; the one at place has the next turn
+	place     int
+	following *following // the subscription, if there is one; it is not in the ring
+	ended     []*query   // answers whose last message is gathered but not sent
+	buffer    *[]byte    // from the server's pool while there is something to send
+	out       []byte     // gathered messages
+	sent      int        // of out, with the kernel
+	messages  int        // in out
 }
 
 func newSender(c *conn) *sender { return &sender{conn: c} }
@@ -34,20 +35,21 @@ func newSender(c *conn) *sender { return &sender{conn: c} }
 // run sends until the connection is over. It tells why it ended and whether everything that was to be sent was.
 func (s *sender) run() (why reason, orderly bool) {
 	defer s.putBuffer()
+	defer s.unfollow()
 	for {
 		receiving, ending := s.take()
 		switch {
 		case ending:
 			return s.terminate()
-		case len(s.ring) > 0 || s.sent < len(s.out):
+		case len(s.ring) > 0 || s.sent < len(s.out) || s.hasNews():
 			if err := s.step(); err != nil {
 				return s.broke(err), false
 			}
-		case !receiving:
+		case !receiving && s.following == nil:
 			return endDone, true
 		default:
 			s.putBuffer()
-			<-s.conn.wake
+			s.await()
 		}
 	}
 }
@@ -57,7 +59,13 @@ func (s *sender) take() (receiving, ending bool) {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.ring = append(s.ring, c.handed...)
+	for _, q := range c.handed {
+		if sub, ok := q.answer.(subscription); ok {
+			s.follow(q, sub)
+		} else {
+			s.ring = append(s.ring, q)
+		}
+	}
 	clear(c.handed)
 	c.handed = c.handed[:0]
 	return c.receiving, c.ending != ""
@@ -67,8 +75,11 @@ func (s *sender) take() (receiving, ending bool) {
 func (s *sender) step() error {
 	s.getBuffer()
 	s.checkViews(time.Now())
+	s.tell(turn) // its REPLY is not to wait for what is refused beside it
 	s.fill()
-	err := s.flush(time.Now().Add(s.conn.server.config.DataTimeout))
+	s.tell(s.conn.server.config.SendBuffer)
+	s.pause()
+	err := s.flush(time.Now().Add(s.dataTimeout()))
 	if err == nil && s.sent == len(s.out) {
 		s.settle()
 	}
@@ -226,8 +237,11 @@ func (s *sender) settle() {
 	m := s.conn.server.metrics
 	m.messages.Add(float64(s.messages))
 	s.messages, s.sent, s.out = 0, 0, s.out[:0]
+	s.told()
 	for _, q := range s.ended {
-		m.seconds.Observe(time.Since(q.arrived).Seconds())
+		if !q.joined {
+			m.seconds.Observe(time.Since(q.arrived).Seconds())
+		}
 		s.conn.leave(q)
 	}
 	clear(s.ended)
@@ -250,10 +264,11 @@ func (s *sender) terminate() (reason, bool) {
 	for _, q := range slices.Clone(s.ring) {
 		s.abort(q, dhcpv6.StatusQueryTerminated, text, why)
 	}
-	limit := c.server.config.DataTimeout
-	if why == endEvicted {
+	limit := s.dataTimeout()
+	if why == endEvicted || why == endUnsubscribed {
 		limit = min(limit, evictTimeout)
 	}
+	s.endFollowing(why, text)
 	if err := s.flush(time.Now().Add(limit)); err != nil {
 		return s.broke(err), false
 	}

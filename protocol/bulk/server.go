@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leasehold/leasehold/protocol/active"
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 	"github.com/leasehold/leasehold/protocol/leasequery"
 )
@@ -31,9 +32,12 @@ type Server struct {
 	begin    func(context.Context, leasequery.Request) (answer, error)
 	refuse   func(dst []byte, m dhcpv6.Message, s dhcpv6.Status, text string) ([]byte, error)
 	accepted func(dst []byte, m dhcpv6.Message) []byte // answers STARTTLS
-	policy   *leasequery.Policy
-	log      *slog.Logger
-	metrics  *Metrics
+	// subscribe begins a subscription, and hub wakes it; both are nil where nobody may subscribe.
+	subscribe func(context.Context, leasequery.Request) (subscription, error)
+	hub       *active.Hub
+	policy    *leasequery.Policy
+	log       *slog.Logger
+	metrics   *Metrics
 
 	ready     chan struct{}
 	retiring  atomic.Bool   // connections are closed as soon as they are idle
@@ -102,6 +106,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watchPeers(watching) })
+	if s.hub != nil {
+		watch.Go(func() { s.hub.Run(watching) })
+	}
 	defer watch.Wait()
 	defer endWatch()
 	err := s.accept(listener)

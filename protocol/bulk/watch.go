@@ -22,6 +22,7 @@ func (s *Server) watchPeers(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
+			s.admission.sweep()
 			s.admission.each(func(c *conn) {
 				if tc, ok := c.socket.(*net.TCPConn); ok && unanswered(tc, peerTimeout) {
 					c.end(endReset, "the requestor is gone")

@@ -21,6 +21,17 @@ const (
 	RelayDataAlways                         // with every client that came through a relay
 )
 
+// RelayDataPlace says where in a LEASEQUERY-REPLY over UDP OPTION_LQ_RELAY_DATA stands: RFC 5007 4.1.2.4 can be read both ways. Over
+// TCP, where a message may tell of any client, it is always within OPTION_CLIENT_DATA.
+type RelayDataPlace uint8
+
+// The places of relay data.
+const (
+	RelayDataPlaceDefault RelayDataPlace = iota // as the engine's configuration says
+	RelayDataInClientData                       // within OPTION_CLIENT_DATA
+	RelayDataInMessage                          // beside it
+)
+
 // Requestor is what one stanza of the policy allows.
 type Requestor struct {
 	Name       string
@@ -32,9 +43,17 @@ type Requestor struct {
 	RelayData  RelayDataMode
 	Relayed    bool // whether its relayed queries over UDP are answered
 
+	RelayDataPlace  RelayDataPlace
+	NoActive        bool                // whether its subscriptions (RFC 7653) are refused
+	ActiveSensitive []dhcpv6.OptionCode // never shown to it in a subscription, besides the engine's and Sensitive
+
 	MaxConnections          int // at once over TCP; 0 is the server's default
 	MaxQueriesPerConnection int // at once; 0 is the server's default
 	MaxQueries              int // at once, over all connections; 0 is the server's default
+	MaxSubscriptions        int // at once, over all connections; 0 is the server's default
+
+	Rate  float64 // queries a second over TCP; 0 is the server's default
+	Burst int     // how many of them may come at once; 0 is the server's default
 }
 
 // allows tells whether the requestor may ask this type of query.

@@ -1,0 +1,58 @@
+package bulk
+
+import (
+	"math"
+
+	"golang.org/x/time/rate"
+
+	"github.com/leasehold/leasehold/protocol/leasequery"
+)
+
+// limiterOf holds a requestor to its rate; nil where it has none. Its stanza goes before the server's configuration.
+func (c Config) limiterOf(entry *leasequery.Requestor) *rate.Limiter {
+	limit, burst := c.Rate, c.Burst
+	if entry.Rate > 0 {
+		limit, burst = entry.Rate, entry.Burst
+	} else if entry.Burst > 0 {
+		burst = entry.Burst
+	}
+	if limit <= 0 {
+		return nil
+	}
+	if burst <= 0 {
+		burst = int(min(max(1, math.Ceil(limit)), math.MaxInt32))
+	}
+	return rate.NewLimiter(rate.Limit(limit), burst)
+}
+
+// pace returns when the requestor's rate allows the query that has come; until then nothing more is read (RFC 5460 7.3). Nothing is
+// lost: what waits, waits in the requestor's socket. errStop when the connection is to end.
+func (c *conn) pace() error {
+	limiter := c.requestor.limiter
+	if limiter == nil || limiter.Allow() {
+		return nil
+	}
+	c.server.metrics.paced.Inc()
+	c.handOver(true) // the queries before this one have been allowed
+	if limiter.Wait(c.ctx) != nil {
+		return errStop
+	}
+	return nil
+}
+
+// spent tells whether the requestor has used up some of what its rate allows, so that it must not be forgotten.
+func (r *requestor) spent() bool {
+	return r.limiter != nil && r.limiter.Tokens() < float64(r.limiter.Burst())
+}
+
+// sweep forgets requestors without a connection whose rate allows all that it may: they are kept until then, or whoever closes a
+// connection would begin anew on the next one.
+func (a *admission) sweep() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key, r := range a.requestors {
+		if r.connections == 0 && !r.spent() {
+			delete(a.requestors, key)
+		}
+	}
+}
