@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,10 +92,7 @@ func TestTLSPageWorks(t *testing.T) {
 	if err := c.Start(deadline(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	job := keaJob{files: []string{sampleLeases}, once: true, shift: true, source: "dev", cluster: c.GRPC(), out: io.Discard, quiet: true}
-	if _, err := job.run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	feedDev(t, c.GRPC()...)
 	node = c.Nodes[0]
 	run(scripts[1])
 	run(scripts[2])
