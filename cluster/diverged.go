@@ -53,7 +53,7 @@ func sound(dir string) error {
 
 // shown is the state machine's view, unless nothing may be shown any more. It looks last: what was found out before the view was
 // taken counts.
-func (n *Node) shown() (binding.View, error) {
+func (n *Node) shown() (binding.History, error) {
 	v := n.sm.View()
 	if err := n.divergence(); err != nil {
 		v.Release()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Fresh is the age of the newest proof that the node had everything committed; false when there was none yet. It is measured
-// on this node's monotonic clock alone, so it holds whatever any wall clock does.
+// Fresh is the age of the newest proof that the node had everything committed; false when there was none yet, and from a node that
+// has taken itself out: see Diverged. It is measured on this node's monotonic clock alone, so it holds whatever any wall clock does.
 func (n *Node) Fresh() (time.Duration, bool) {
 	at := n.freshAt.Load()
-	if at < 0 {
+	if at < 0 || n.divergence() != nil {
 		return 0, false
 	}
 	return n.instant() - time.Duration(at), true

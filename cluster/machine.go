@@ -8,6 +8,7 @@ import (
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/fsm/store"
+	"github.com/leasehold/leasehold/fsm/watch"
 )
 
 // StateMachine is what a node needs of the replicated state machine: *fsm.FSM.
@@ -19,6 +20,8 @@ type StateMachine interface {
 	Wait(ctx context.Context, index uint64) error
 	// View is the state after the newest applied entry.
 	View() *store.View
+	// Feed tells of changes when a view shows them.
+	Feed() *watch.Feed
 	// Clock is the clock of the newest applied entry.
 	Clock() binding.Time
 	// Settings are the cluster's replicated settings; zero before the cluster is founded.

@@ -19,12 +19,22 @@ const indexTimeout = 2 * time.Second
 // node has applied it. While there is no leader it waits up to ReadHold; then it still gives a view if the node was provably
 // up to date less than MaxStaleness ago, else ErrNotFresh, or ctx's error when that ends first; fsm.ErrDiverged from a node that
 // has taken itself out. The caller releases the view.
-func (n *Node) View(ctx context.Context) (binding.View, error) {
+func (n *Node) View(ctx context.Context) (binding.View, error) { return n.History(ctx) }
+
+// History is View, for readers of the order of changes.
+func (n *Node) History(ctx context.Context) (binding.History, error) {
 	if err := n.catchUp(ctx); err != nil {
 		return nil, err
 	}
 	return n.shown()
 }
+
+// Latest is the state as this node has it, for readers of the order of changes, who ask Fresh behind it whether it may be shown. The
+// caller releases it.
+func (n *Node) Latest() binding.History { return n.sm.View() }
+
+// Feed tells of the changes as this node applies them. It has them only when a view that is taken then shows them.
+func (n *Node) Feed() binding.Feed { return n.sm.Feed() }
 
 // StaleView is the state as this node has it, however old. The caller releases it.
 func (n *Node) StaleView() *store.View { return n.sm.View() }

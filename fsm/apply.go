@@ -33,6 +33,7 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 		out[i] = f.applyLog(l)
 	}
 	if len(logs) > 0 {
+		f.feed.Publish(f.store.Load().TakeMarks())
 		f.publish(logs[len(logs)-1].Index)
 	}
 	return out

@@ -12,6 +12,7 @@ import (
 
 	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/fsm/store"
+	"github.com/leasehold/leasehold/fsm/watch"
 )
 
 // Config is what a state machine is given. Nothing in it decides what an entry does.
@@ -27,6 +28,9 @@ type Config struct {
 	// *DivergedError, each time. When it returns nothing may be served from the state machine any more; without it the state
 	// machine panics.
 	Diverged func(error)
+	// FeedSize is how many of the newest changes Feed keeps; 0 is watch.DefaultSize. It decides only from where readers on this
+	// node read what came before.
+	FeedSize int
 }
 
 // FSM is the state machine. Raft calls Apply, ApplyBatch, Snapshot and Restore from one goroutine; all other methods may be
@@ -34,6 +38,7 @@ type Config struct {
 type FSM struct {
 	config Config
 	store  atomic.Pointer[store.Store] // another one after Restore
+	feed   *watch.Feed
 
 	// Of Raft's goroutine alone.
 	term    uint64
@@ -61,10 +66,11 @@ func New(config Config) *FSM {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &FSM{config: config, sources: sources{}}
+	f := &FSM{config: config, sources: sources{}, feed: watch.New(config.FeedSize)}
 	f.level.Store(FirstLevel)
 	s := store.New()
 	s.SetHistory(DefaultCatchUp)
+	s.CollectMarks(f.feed.Size())
 	f.store.Store(s)
 	return f
 }
@@ -82,6 +88,10 @@ func (f *FSM) Wait(ctx context.Context, index uint64) error { return f.waiters.w
 
 // View is the state after the newest applied entry. Release must be called on it.
 func (f *FSM) View() *store.View { return f.store.Load().View() }
+
+// Feed tells of the changes that are applied here. Entries that Raft hands over together are told of together, when all are
+// applied, so a view may show changes before the feed has them, never after.
+func (f *FSM) Feed() *watch.Feed { return f.feed }
 
 // Clock is the closed time: the state machine's clock after the newest applied entry (RFC 7653 BASE_TIME); 0 before the first.
 func (f *FSM) Clock() binding.Time { return binding.Time(f.clock.Load()) }

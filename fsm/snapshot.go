@@ -104,7 +104,9 @@ func (f *FSM) Restore(from io.ReadCloser) error {
 	f.mu.Unlock()
 	f.clock.Store(int64(r.header.clock))
 	f.maintained.Store(0)
+	r.store.Continue(f.store.Load())
 	f.store.Store(r.store)
+	f.feed.Restart(r.store.Change())
 	f.publish(r.header.index)
 	return nil
 }

@@ -19,6 +19,8 @@ type Table struct {
 	configured claims // prefixes of links that a source defines
 	others     claims // prefixes of all other links
 
+	changes uint64 // counts changes of what readers see of a link
+
 	records tally                          // by link number: client records on the link
 	numbers numbers                        // link numbers in use
 	sets    map[string]binding.LinkID      // links of several prefixes, by identity
@@ -50,6 +52,9 @@ func (t *Table) Snapshot() *Links {
 	}
 	return t.taken
 }
+
+// Changes counts the links that came, changed or went. It is of this table alone: a table that is read begins at any number.
+func (t *Table) Changes() uint64 { return t.changes }
 
 // Len is how many links there are.
 func (t *Table) Len() int { return t.links.n }
@@ -86,6 +91,7 @@ func (t *Table) drop(id binding.LinkID) {
 // setRecord writes what readers see of a link; an empty record takes the link away.
 func (t *Table) setRecord(id binding.LinkID, r record) {
 	t.taken = nil
+	t.changes++
 	at, i := int(id)/chunkLinks, int(id)%chunkLinks
 	if t.sharing {
 		t.links.chunks, t.sharing = slices.Clone(t.links.chunks), false

@@ -94,7 +94,7 @@ func (s *Store) upsert(src *source, b *binding.Binding, unknown bool) outcome {
 		}
 		s.finish(k.place, k.duid, &k.entry, reason, s.clock)
 	}
-	e.mark = s.nextMark()
+	e.mark = s.nextMark(lh)
 	s.insert(lh, b.DUID, &e)
 	if ok && !k.entry.ended() {
 		s.follow(k.duid, &k.entry)
@@ -113,7 +113,7 @@ func (s *Store) introduce(lh uint64, duid []byte, a *address, e *entry) bool {
 	if s.addresses.seekThing(&at, thing) {
 		return false
 	}
-	e.mark = s.nextMark()
+	e.mark = s.nextMark(lh)
 	s.addresses.insertFrom(&at, pairOf(thing, lh))
 	s.enter(lh, duid, e)
 	s.follow(duid, e)
@@ -145,7 +145,7 @@ func (s *Store) renew(src *source, p *path, off int, duid []byte, e *entry) outc
 	if !sameIA(&old, e) {
 		old = old.clone()
 		s.finish(lh, duid, &old, binding.Reassigned, s.clock)
-		e.mark = s.nextMark()
+		e.mark = s.nextMark(lh)
 		s.insert(lh, duid, e)
 		s.follow(duid, &old)
 		s.follow(duid, e)
@@ -160,7 +160,7 @@ func (s *Store) renew(src *source, p *path, off int, duid []byte, e *entry) outc
 		}
 		return unchanged
 	}
-	e.mark = s.nextMark()
+	e.mark = s.nextMark(lh)
 	if !sameTexts || old.source != e.source {
 		s.restate(lh, duid, old.clone(), e, sameChain)
 		return changed

@@ -17,6 +17,8 @@ type census struct {
 	spots map[spot]uint32
 	names map[string][]nameUse // by number of the source, two octets, and name
 	key   []byte
+
+	changes uint64 // of which links the bindings of a relay's link-address are on
 }
 
 // spot is an address, or block of addresses, that has bindings on a link.
@@ -128,7 +130,15 @@ func (c *census) drop(places *tree, link binding.LinkID, e *entry) {
 	}
 }
 
+// note counts a change that SelectLinks may show.
+func (c *census) note(s *spot) {
+	if s.relayed {
+		c.changes++
+	}
+}
+
 func (c *census) mark(places *tree, s *spot) {
+	c.note(s)
 	lh, duid := s.key()
 	var enc encoder
 	rec, _ := enc.encode(duid[:], nil)
@@ -138,6 +148,7 @@ func (c *census) mark(places *tree, s *spot) {
 }
 
 func (c *census) unmark(places *tree, s *spot) {
+	c.note(s)
 	lh, duid := s.key()
 	var p path
 	if places.seek(&p, &key{place: lh, duid: duid[:]}) && p.settle() {

@@ -205,6 +205,13 @@ func (c *Cursor) fill(out *binding.Client) (matched bool) {
 		c.page, c.taken = p.page, 0
 	}
 	c.taken++
+	matched = c.take(out)
+	return matched && (c.query.By != binding.ByClientID || string(out.DUID) == string(c.query.Value))
+}
+
+// take takes the client at path apart, moves on behind it, and tells whether one of its entries matches the query.
+func (c *Cursor) take(out *binding.Client) (matched bool) {
+	p := &c.path
 	lh, r := p.place(), p.record()
 	duid := r.duid()
 	out.Link, out.DUID, out.Entries = placeLink(lh), duid, out.Entries[:0]
@@ -219,13 +226,13 @@ func (c *Cursor) fill(out *binding.Client) (matched bool) {
 			break
 		}
 	}
-	return matched && (c.query.By != binding.ByClientID || string(duid) == string(c.query.Value))
+	return matched
 }
 
 // dense is how many clients a walk by index has to take from a page for the next page to be worth fetching early.
 const dense = 4
 
-// unpack appends the entries of one record and tells whether one that is in force matches the query.
+// unpack appends the entries of one record and tells whether one that is in force, or ended if the query wants that, matches it.
 func (c *Cursor) unpack(r record, out *binding.Client) (matched bool) {
 	b := r.first()
 	var chain []byte
@@ -252,7 +259,7 @@ func (c *Cursor) unpack(r record, out *binding.Client) (matched bool) {
 	return matched
 }
 
-// matches tells whether an entry in force is one that the query asks for.
+// matches tells whether an entry is one that the query asks for.
 func (c *Cursor) matches(p packed, e *binding.Entry) bool {
 	switch c.query.By {
 	case binding.ByAddress:

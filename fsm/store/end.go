@@ -39,7 +39,7 @@ func (s *Store) finish(lh uint64, duid []byte, live *entry, reason binding.State
 // binding. What comes later is weighed against the end.
 func (s *Store) finishBy(source uint16, lh uint64, duid []byte, live *entry, reason binding.State, at binding.Time) {
 	e := *live
-	e.state, e.lt, e.mark, e.source = reason, at, s.nextMark(), source
+	e.state, e.lt, e.mark, e.source = reason, at, s.nextMark(lh), source
 	expiry, ends := binding.Expiry(live.valid, live.lt)
 	if !ends {
 		expiry = never

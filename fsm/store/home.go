@@ -124,8 +124,9 @@ func (s *Store) move(m move) {
 	s.links.Acquire(home)
 	s.finish(m.place, m.duid, &old, binding.Moved, s.clock)
 	e := old
-	e.mark = s.nextMark()
-	s.insert(place(home, uint32(m.place)), m.duid, &e)
+	lh := place(home, uint32(m.place))
+	e.mark = s.nextMark(lh)
+	s.insert(lh, m.duid, &e)
 	if src := s.sourceAt(e.source); src.sweeping && e.gen != src.gen {
 		src.swept = position{} // it may have moved to where the sweep has been
 	}

@@ -34,6 +34,8 @@ type Store struct {
 	index        uint64
 	clock        binding.Time
 	mark         uint64 // of the newest change
+	marks        marks
+	linksBefore  uint64 // what the store that this one took the place of counted as changes of links
 	history      binding.Time
 	historySince binding.Time
 
@@ -103,12 +105,6 @@ func (s *Store) begin(index uint64, clock binding.Time) {
 	s.current = nil
 	s.index = max(s.index, index)
 	s.clock = max(s.clock, clock)
-}
-
-// nextMark numbers the next change.
-func (s *Store) nextMark() uint64 {
-	s.mark = max(s.mark+1, uint64(max(s.clock, 0))<<markBits)
-	return s.mark
 }
 
 // Advance applies an entry of the log that changed no binding.

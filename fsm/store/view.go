@@ -31,6 +31,7 @@ type state struct {
 	mark         uint64
 	history      binding.Time
 	historySince binding.Time
+	linksChanged uint64
 }
 
 type treeRoot struct {
@@ -43,13 +44,11 @@ type pairRoot struct {
 	height int
 }
 
-// View is the store at one moment: a binding.View, and what the state machine needs beside it.
+// View is the store at one moment: a binding.History, and what the state machine needs beside it.
 type View struct {
 	*state
 	released atomic.Bool
 }
-
-var _ binding.View = (*View)(nil)
 
 // View is the state after the newest write. It waits for a write that is going on. Release must be called once the view, and
 // every cursor of it, is no longer used.
@@ -93,7 +92,8 @@ func (s *Store) freeze() *state {
 		relays: pairRoot{s.relays.root, s.relays.height}, remotes: pairRoot{s.remotes.root, s.remotes.height},
 		links: s.links.Snapshot(), sources: s.Sources(), sums: s.sums,
 		index: s.index, clock: s.clock, mark: s.mark, history: s.history, historySince: s.historySince,
-		pin: s.epochs.pinNow(),
+		linksChanged: s.linksChanged(),
+		pin:          s.epochs.pinNow(),
 	}
 	for _, src := range s.sources {
 		c := *src

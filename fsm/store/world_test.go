@@ -85,3 +85,14 @@ func drawChange(t *rapid.T, clock binding.Time) binding.Change {
 	}
 	return c
 }
+
+// worldKeys is every key that a binding of the world can have.
+func worldKeys() (keys []binding.Key) {
+	for _, a := range worldAddresses {
+		keys = append(keys, binding.Key{Prefix: netip.PrefixFrom(netip.MustParseAddr(a), 128)})
+	}
+	for _, p := range worldPrefixes {
+		keys = append(keys, binding.Key{Prefix: netip.MustParsePrefix(p).Masked(), Delegated: true})
+	}
+	return keys
+}
