@@ -147,6 +147,11 @@ func serve(t testing.TB, w *world, config Config, requestors ...leasequery.Reque
 
 func serveEngine(t testing.TB, w *world, config Config, engine leasequery.Config, requestors ...leasequery.Requestor) *served {
 	t.Helper()
+	return serveState(t, w, config, engine, requestors...)
+}
+
+func serveState(t testing.TB, w leasequery.State, config Config, engine leasequery.Config, requestors ...leasequery.Requestor) *served {
+	t.Helper()
 	registry := prometheus.NewRegistry()
 	s := New(config, leasequery.New(engine, w), policyOf(t, requestors...), nil, NewMetrics(registry))
 	l := listen(t)
