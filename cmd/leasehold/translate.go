@@ -8,6 +8,7 @@ import (
 	"github.com/leasehold/leasehold/cluster"
 	"github.com/leasehold/leasehold/cmd/leasehold/config"
 	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/protocol/active"
 	"github.com/leasehold/leasehold/protocol/bulk"
 	"github.com/leasehold/leasehold/protocol/leasequery"
 	"github.com/leasehold/leasehold/protocol/starttls"
@@ -38,6 +39,17 @@ func bulkConfig(cfg config.Config, credentials *starttls.Credentials) bulk.Confi
 		IdleTimeout: cfg.Bulk.IdleTimeout, DataTimeout: cfg.Bulk.DataTimeout, MaxViewAge: cfg.Bulk.MaxViewAge,
 		DrainTimeout: max(cfg.Drain.Timeout, 1), // 0 would be the default
 		TLS:          bulkTLS(cfg.TLS, credentials),
+		Active:       activeConfig(cfg.Active),
+		Rate:         cfg.Bulk.Rate, Burst: cfg.Bulk.Burst,
+	}
+}
+
+// activeConfig is what active leasequery is told of the configuration.
+func activeConfig(cfg config.Active) active.Config {
+	return active.Config{
+		Enabled: cfg.Enabled, Insecure: cfg.Insecure,
+		MaxSubscriptions: cfg.MaxSubscriptions, MaxSubscriptionsPerRequestor: cfg.MaxSubscriptionsPerRequestor,
+		IdleInterval: cfg.IdleInterval, DataTimeout: cfg.DataTimeout,
 	}
 }
 

@@ -16,6 +16,16 @@ func relayDataMode(m config.RelayDataMode) leasequery.RelayDataMode {
 	return leasequery.RelayDataDefault
 }
 
+func relayDataPlace(p config.RelayDataPlace) leasequery.RelayDataPlace {
+	switch p {
+	case config.InClientData:
+		return leasequery.RelayDataInClientData
+	case config.InMessage:
+		return leasequery.RelayDataInMessage
+	}
+	return leasequery.RelayDataPlaceDefault
+}
+
 func optionCodes(codes []uint16) []dhcpv6.OptionCode {
 	var out []dhcpv6.OptionCode
 	for _, c := range codes {
@@ -36,8 +46,10 @@ func requestorPolicy(cfg config.Config) (*leasequery.Policy, error) {
 func requestorStanza(r *config.Requestor) leasequery.Requestor {
 	x := leasequery.Requestor{
 		Name: r.Name, Prefixes: r.Prefixes, Names: r.Names, Sensitive: optionCodes(r.Sensitive),
-		RelayData: relayDataMode(r.RelayData.Mode), Relayed: r.Relayed == config.Allow,
+		RelayData: relayDataMode(r.RelayData.Mode), RelayDataPlace: relayDataPlace(r.RelayData.Place), Relayed: r.Relayed == config.Allow,
+		NoActive: r.Active == config.Refuse, ActiveSensitive: optionCodes(r.ActiveSensitive), Rate: r.Rate, Burst: r.Burst,
 		MaxConnections: r.MaxConnections, MaxQueriesPerConnection: r.MaxQueriesPerConnection, MaxQueries: r.MaxQueries,
+		MaxSubscriptions: r.MaxSubscriptions,
 	}
 	for _, t := range r.QueryTypeNumbers() {
 		x.QueryTypes = append(x.QueryTypes, dhcpv6.QueryType(t))

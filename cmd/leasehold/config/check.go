@@ -167,6 +167,7 @@ func (c *checker) bulk(b *Bulk) {
 		c.errorf("bulk.max_connections_per_requestor", "%d, want 0 (as many as in all) to 1000000", n)
 	}
 	c.rate("bulk", b.Rate, b.Burst)
+	c.burstAlone("bulk", b.Rate, b.Burst)
 	c.rfcTimeout("bulk.idle_timeout", b.IdleTimeout)
 	c.rfcTimeout("bulk.data_timeout", b.DataTimeout)
 	if b.MaxViewAge < time.Second {

@@ -37,6 +37,8 @@ func TestWarnings(t *testing.T) {
 		"at RFC 7653 6.4":            {someone + "active: {idle_interval: 60s, data_timeout: 120s}\n", nil},
 		"longer than relays wait":    {someone + "active: {idle_interval: 120s}\n", [][2]string{{"active.idle_interval", "ACTIVE_LQ_RCV_TIMEOUT"}}},
 		"burst alone":                {someone + "udp: {rate: 0, burst: 5}\n", [][2]string{{"udp.burst", "without udp.rate"}}},
+		"burst alone, in bulk":       {someone + "bulk: {burst: 5}\n", [][2]string{{"bulk.burst", "without bulk.rate"}}},
+		"burst alone, in a stanza":   {"requestors: [{prefixes: [\"::1/128\"], burst: 5}]\n", nil},
 		"names without tls":          {"requestors: [{names: [r.example], prefixes: [\"::1/128\"]}]\n", [][2]string{{"requestors[0].names", "count for nothing"}}},
 		"names alone without tls":    {"requestors: [{names: [r.example]}]\n", [][2]string{{"requestors[0].names", "can never ask"}}},
 		"names alone with tls":       {"requestors: [{names: [r.example]}]\ntls: {mode: optional, " + files + "}\n", nil},

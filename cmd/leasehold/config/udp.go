@@ -21,6 +21,7 @@ const maxHops = 32
 
 func (c *checker) udp(u *UDP) {
 	c.rate("udp", u.Rate, u.Burst)
+	c.burstAlone("udp", u.Rate, u.Burst)
 	if u.MaxHops < 1 || u.MaxHops > maxHops {
 		c.errorf("udp.max_hops", "%d, want 1 to %d", u.MaxHops, maxHops)
 	}
@@ -45,6 +46,10 @@ func (c *checker) rate(key string, rate float64, burst int) {
 	if burst < 0 || burst > 1_000_000_000 {
 		c.errorf(key+".burst", "%d, want 0 (two seconds' worth) to 1000000000", burst)
 	}
+}
+
+// burstAlone warns of a burst that counts for nothing. In a stanza it goes with the rate that counts for all.
+func (c *checker) burstAlone(key string, rate float64, burst int) {
 	if rate == 0 && burst > 0 {
 		c.warnf(key+".burst", "counts for nothing without %s.rate", key)
 	}
