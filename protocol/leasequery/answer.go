@@ -36,12 +36,19 @@ type Answer struct {
 	clientID   []byte // the requestor's, copied into the REPLY
 	serverDUID []byte
 	base       bool // whether every message has OPTION_LQ_BASE_TIME
+	dated      bool // whether baseAt is known
+	baseAt     binding.Time
 	failed     bool
 
 	refused     *refusal
 	view        binding.View
 	now         binding.Time // what lifetimes count from
 	selection   binding.Query
+	around      netip.Addr     // by address: match what is or contains it, rather than the selection's key
+	leaving     bool           // whether the portrait's link is no longer one that the query selects
+	span        *changes       // what a query for a span of time is about; else nil
+	walks       int            // of such a query: walks that are over
+	other       binding.Client // of such a query: who has what another client had
 	cursor      binding.Cursor // nil when nothing can be found
 	restrictor  *restrictor
 	requested   []dhcpv6.OptionCode
@@ -153,12 +160,17 @@ func (a *Answer) appendReply(dst []byte) []byte {
 	return a.appendBase(a.engine.appendServerID(dst, a.serverDUID))
 }
 
-// appendBase appends OPTION_LQ_BASE_TIME (RFC 7653 6.3.1) if it was asked for: the view's closed time.
+// appendBase appends OPTION_LQ_BASE_TIME (RFC 7653 6.3.1) if it was asked for: in bulk leasequery the view's closed time.
 func (a *Answer) appendBase(dst []byte) []byte {
-	if !a.base || a.view == nil {
+	if !a.base || !a.dated {
 		return dst
 	}
-	t := a.view.Clock().BaseTime()
+	return appendBaseTime(dst, a.baseAt)
+}
+
+// appendBaseTime appends OPTION_LQ_BASE_TIME.
+func appendBaseTime(dst []byte, at binding.Time) []byte {
+	t := at.BaseTime()
 	return append(appendHeader(dst, dhcpv6.OptionLQBaseTime, 4), byte(t>>24), byte(t>>16), byte(t>>8), byte(t))
 }
 
@@ -167,11 +179,11 @@ func (a *Answer) advance() bool {
 	if a.cursor == nil {
 		return false
 	}
-	for a.cursor.Next(&a.portrait.client) {
+	for a.cursor.Next(&a.portrait.client) || a.walkAgain() {
 		if a.ticks--; a.ticks < 0 && !a.base {
 			a.now, a.ticks = a.engine.state.Now(), clockEvery-1
 		}
-		if a.examine() {
+		if a.look() {
 			a.clients++
 			a.bindings += uint64(len(a.portrait.shown))
 			a.pending = true

@@ -25,6 +25,8 @@ type portrait struct {
 	shown   []int        // indexes of the entries that are shown, in order
 	next    int          // the first of shown that no message has had yet
 	newest  binding.Time // newest transaction of what is shown
+	exit    bool         // whether all of it is told as ended
+	told    keyed        // the newest that was told
 	trailer []byte       // client options and relay data, the same in all messages
 }
 
@@ -32,7 +34,7 @@ type portrait struct {
 // query looks for.
 func (a *Answer) examine() bool {
 	p := &a.portrait
-	p.shown, p.next, p.newest = p.shown[:0], 0, 0
+	p.shown, p.next, p.newest, p.exit = p.shown[:0], 0, 0, false
 	a.restrictor.forget()
 	var match, described *binding.Entry
 	for i := range p.client.Entries {
@@ -55,14 +57,20 @@ func (a *Answer) examine() bool {
 	if match == nil {
 		return false
 	}
+	a.appendTrailer(match, described)
+	return true
+}
+
+// appendTrailer makes the trailer of the portrait anew: the relay data of match, the options of described; either may be nil.
+func (a *Answer) appendTrailer(match, described *binding.Entry) {
+	p := &a.portrait
 	p.trailer = p.trailer[:0]
 	if described != nil && len(a.requested) > 0 {
 		p.trailer = a.appendClientOptions(p.trailer, described.Options)
 	}
-	if a.relayData && len(match.Chain) > 0 {
+	if a.relayData && match != nil && len(match.Chain) > 0 {
 		p.trailer = appendRelayData(p.trailer, match.Chain, a.hidden)
 	}
-	return true
 }
 
 // inForce tells whether a binding is in force: neither ended nor run out.
@@ -74,6 +82,9 @@ func (a *Answer) inForce(e *binding.Entry) bool {
 func (a *Answer) matches(e *binding.Entry) bool {
 	switch a.selection.By {
 	case binding.ByAddress:
+		if a.around.IsValid() {
+			return e.Prefix.Contains(a.around)
+		}
 		return e.Prefix == a.selection.Key.Prefix && (e.Kind == binding.PD) == a.selection.Key.Delegated
 	case binding.ByRelayID:
 		return e.Chain.HasRelayID(a.selection.Value)
@@ -120,7 +131,13 @@ func (a *Answer) appendClientData(dst []byte, start int) []byte {
 	dst = append(appendHeader(dst, dhcpv6.OptionClientID, len(p.client.DUID)), p.client.DUID...)
 	room := start + a.room() - cltOctets - len(p.trailer)
 	for ; p.next < len(p.shown) && len(dst)+prefixOctets <= room; p.next++ {
-		dst = appendBinding(dst, &p.client.Entries[p.shown[p.next]], a.now)
+		e := &p.client.Entries[p.shown[p.next]]
+		p.told.of(e)
+		if p.exit || e.State != binding.Active {
+			dst = appendEnd(dst, e)
+		} else {
+			dst = appendBinding(dst, e, a.now)
+		}
 	}
 	dst = append(appendHeader(dst, dhcpv6.OptionCLTTime, 4), 0, 0, 0, 0)
 	binary.BigEndian.PutUint32(dst[len(dst)-4:], secondsSince(p.newest, a.now))
@@ -132,7 +149,13 @@ func (a *Answer) appendClientData(dst []byte, start int) []byte {
 // appendBinding appends the OPTION_IAADDR or OPTION_IAPREFIX of a binding, with what remains of its lifetimes.
 func appendBinding(dst []byte, e *binding.Entry, now binding.Time) []byte {
 	valid := binding.Remaining(e.Valid, e.LastTransaction, now)
-	preferred := min(binding.Remaining(e.Preferred, e.LastTransaction, now), valid)
+	return appendLifetimes(dst, e, min(binding.Remaining(e.Preferred, e.LastTransaction, now), valid), valid)
+}
+
+// appendEnd appends the OPTION_IAADDR or OPTION_IAPREFIX of a binding that the client has no more: both lifetimes are 0.
+func appendEnd(dst []byte, e *binding.Entry) []byte { return appendLifetimes(dst, e, 0, 0) }
+
+func appendLifetimes(dst []byte, e *binding.Entry, preferred, valid uint32) []byte {
 	octets := e.Prefix.Addr().As16()
 	if e.Kind != binding.PD {
 		dst = append(dst, 0, byte(dhcpv6.OptionIAAddr), 0, addressOctets-optionHeader)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 )
@@ -15,6 +16,10 @@ type Config struct {
 	Sensitive []dhcpv6.OptionCode // options that are shown to nobody, in client data and in relay data
 	Metrics   *Metrics            // nil counts for nobody
 	Logger    *slog.Logger        // nil says nothing
+
+	RelayDataPlace  RelayDataPlace      // RelayDataPlaceDefault is RelayDataInClientData
+	ActiveSensitive []dhcpv6.OptionCode // shown in no subscription, besides Sensitive (RFC 7653 9.3)
+	MaxStaleness    time.Duration       // of the newest proof that the node is up to date, while subscriptions run; 0 is 10 s
 }
 
 // Engine answers queries from the state. Any number of goroutines may use it.
@@ -55,7 +60,7 @@ func (e *Engine) Begin(ctx context.Context, r Request) (*Answer, error) {
 	if err != nil {
 		return a.withoutView(ctx, refused, err)
 	}
-	a.view, a.now = view, e.state.Now()
+	a.view, a.now, a.baseAt, a.dated = view, e.state.Now(), view.Clock(), true
 	if a.base {
 		a.now = view.Clock() // lifetimes count from the base time that is told
 	}
@@ -127,6 +132,9 @@ func (e *Engine) Refuse(dst []byte, m dhcpv6.Message, s dhcpv6.Status, text stri
 		return dst, err
 	}
 	dst = e.appendIdentities(dhcpv6.AppendHeader(dst, kind, m.TransactionID), m)
+	if h, ok := e.state.(History); ok && m.Type == dhcpv6.MessageActiveLeasequery {
+		dst = appendBaseTime(dst, clockOf(h))
+	}
 	e.config.Metrics.refused(s)
 	return dhcpv6.StatusCode{Status: s, Text: text}.AppendBinary(dst)
 }
@@ -138,6 +146,10 @@ func (e *Engine) appendServerID(dst, duid []byte) []byte {
 // prepare resolves the query against the view and makes the answer ready to stream.
 func (a *Answer) prepare(r Request, q *query) *Answer {
 	a.obey(r, q)
+	if q.span.hasStart || q.span.hasEnd {
+		s := q.span.changes(a.view.Clock())
+		a.span = &s
+	}
 	if refused := a.resolve(q); refused != nil {
 		return a.refuse(refused)
 	}

@@ -12,7 +12,20 @@ type Metrics struct {
 	queries  *prometheus.CounterVec
 	clients  prometheus.Counter
 	bindings prometheus.Counter
+	catchUps prometheus.Counter
+	missing  *prometheus.CounterVec
 }
+
+// lost is why a subscription was told DataMissing (RFC 7653 8.4.1).
+type lost string
+
+const (
+	lostAtStart lost = "start-too-old"   // its start time lies before all that is kept
+	lostAhead   lost = "start-ahead"     // its start time lies in the future
+	lostMidway  lost = "pruned"          // what it had not been told of is no longer kept
+	lostLinks   lost = "links-redefined" // its link-address selects other links
+	lostState   lost = "state-restored"  // the state is older than what it was told of
+)
 
 // Names of the metrics.
 const (
@@ -20,6 +33,8 @@ const (
 	MetricQueries  = "leasehold_leasequery_queries_total"
 	MetricClients  = "leasehold_leasequery_clients_total"
 	MetricBindings = "leasehold_leasequery_bindings_total"
+	MetricCatchUps = "leasehold_leasequery_catch_ups_total"
+	MetricMissing  = "leasehold_leasequery_data_missing_total"
 )
 
 // NewMetrics registers the metrics.
@@ -33,13 +48,19 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Clients told of in OPTION_CLIENT_DATA."}),
 		bindings: prometheus.NewCounter(prometheus.CounterOpts{Name: MetricBindings,
 			Help: "Bindings told of in OPTION_IAADDR and OPTION_IAPREFIX."}),
+		catchUps: prometheus.NewCounter(prometheus.CounterOpts{Name: MetricCatchUps,
+			Help: "Subscriptions that were told of all changes since their start time (CatchUpComplete)."}),
+		missing: prometheus.NewCounterVec(prometheus.CounterOpts{Name: MetricMissing,
+			Help: "Times that a subscription was told DataMissing, by reason."}, []string{"reason"}),
 	}
 	if r != nil {
-		r.MustRegister(m.statuses, m.queries, m.clients, m.bindings)
+		r.MustRegister(m.statuses, m.queries, m.clients, m.bindings, m.catchUps, m.missing)
 	}
 	return m
 }
 
+func (m *Metrics) lost(why lost)           { m.missing.WithLabelValues(string(why)).Inc() }
+func (m *Metrics) caughtUp()               { m.catchUps.Inc() }
 func (m *Metrics) refused(s dhcpv6.Status) { m.statuses.WithLabelValues(s.String()).Inc() }
 
 // told counts one answer that is over.

@@ -26,6 +26,7 @@ type query struct {
 	value     []byte              // QueryByClientID, QueryByRelayID, QueryByRemoteID
 	requested []dhcpv6.OptionCode // by the option request option inside OPTION_LQ_QUERY; sorted
 	baseTime  bool                // whether OPTION_LQ_BASE_TIME was asked for
+	span      span                // of the times of change that are asked for
 }
 
 // asks tells whether the query's option request option names a code.
@@ -71,7 +72,7 @@ func (q *query) parse(m dhcpv6.Message, over Transport) *refusal {
 		return r
 	}
 	if over == TCP {
-		if r := checkTimes(m.Options, lq.Options); r != nil {
+		if r := q.span.parseTimes(m.Options, lq.Options); r != nil {
 			return r
 		}
 	}
@@ -135,36 +136,6 @@ func (q *query) parseSubject(o dhcpv6.Options) *refusal {
 		return nil
 	}
 	q.value = append(q.value[:0], v...)
-	return nil
-}
-
-// checkTimes looks at OPTION_LQ_START_TIME and OPTION_LQ_END_TIME (RFC 7653 6.3), which mean the same at both levels.
-func checkTimes(message, inner dhcpv6.Options) *refusal {
-	var at [2]uint32
-	var given [2]bool
-	for i, code := range []dhcpv6.OptionCode{dhcpv6.OptionLQStartTime, dhcpv6.OptionLQEndTime} {
-		if message.Count(code)+inner.Count(code) > 1 {
-			return refuse(dhcpv6.StatusMalformedQuery, "more than one option %d", uint16(code))
-		}
-		v, ok := message.First(code)
-		if !ok {
-			v, ok = inner.First(code)
-		}
-		if !ok {
-			continue
-		}
-		t, err := dhcpv6.ParseStartTime(v)
-		if err != nil {
-			return refuse(dhcpv6.StatusMalformedQuery, "option %d of %d octets", uint16(code), len(v))
-		}
-		at[i], given[i] = uint32(t), true
-	}
-	switch {
-	case given[0] && given[1] && int32(at[1]-at[0]) < 0: // the numbers wrap around (RFC 7653 6.3.1)
-		return refuse(dhcpv6.StatusMalformedQuery, "the start time is behind the end time")
-	case given[0] || given[1]:
-		return refuse(dhcpv6.StatusNotSupported, "queries for a span of time are not supported")
-	}
 	return nil
 }
 

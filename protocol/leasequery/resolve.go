@@ -16,10 +16,13 @@ func (a *Answer) resolve(q *query) *refusal {
 			return refuse(dhcpv6.StatusNotConfigured, "no link has the link-address %v", q.link)
 		}
 	}
+	if q.kind == dhcpv6.QueryByAddress && a.span != nil {
+		return a.resolveChanged(q.address, links)
+	}
 	if q.kind == dhcpv6.QueryByAddress {
 		return a.resolveAddress(q.address, links)
 	}
-	a.selection = binding.Query{By: binding.By(q.kind), Value: q.value, Links: links}
+	a.selection = binding.Query{By: binding.By(q.kind), Value: q.value, Links: links, Ended: a.span != nil}
 	a.cursor = a.walk()
 	return nil
 }
@@ -28,7 +31,7 @@ func (a *Answer) resolve(q *query) *refusal {
 // binding that has run out, and only awaits its removal, does not stand in the way. One that the requestor may not see is as if
 // nobody had the address.
 func (a *Answer) resolveAddress(address netip.Addr, links []binding.LinkID) *refusal {
-	if address.IsUnspecified() || address.IsMulticast() || address.IsLinkLocalUnicast() || address.Is4In6() {
+	if !isUnicast(address) {
 		return refuse(dhcpv6.StatusNotConfigured, "%v is not a global unicast address", address)
 	}
 	for _, find := range []func(netip.Addr) (binding.Key, binding.LinkID, bool){a.view.FindAddress, a.view.FindDelegated} {
@@ -52,6 +55,11 @@ func (a *Answer) resolveAddress(address netip.Addr, links []binding.LinkID) *ref
 		return refuse(dhcpv6.StatusNotConfigured, "no link holds %v", address)
 	}
 	return nil
+}
+
+// isUnicast tells whether an address may be one that a client has a binding of.
+func isUnicast(a netip.Addr) bool {
+	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && !a.Is4In6()
 }
 
 // peek tells whether the one binding that is selected is in force, and whether the requestor may see it.

@@ -1,0 +1,181 @@
+package leasequery
+
+import (
+	"math"
+
+	"github.com/leasehold/leasehold/fsm/binding"
+)
+
+const (
+	feedPage    = 256  // marks that are taken from the feed at once: 4 KiB in each subscription
+	historyPage = 4096 // marks that are taken from the history at once, where the feed does not reach back: 64 KiB until it does
+	lookAt      = 1024 // changes that one call looks at, at most
+)
+
+// lastTold is the client that was told of last, and what of it, so that ends that were told early are not told again at their own
+// place.
+type lastTold struct {
+	link binding.LinkID
+	duid []byte // of up to 130 octets
+	live uint64 // what was in force and changed behind this was not told
+	ends uint64 // ends up to here were
+}
+
+// look takes the newest view.
+func (s *Subscription) look() {
+	s.changed = s.history.Feed().Changed()
+	s.view = s.history.Latest()
+	s.answer.view = s.view
+	if s.missing != "" {
+		return
+	}
+	switch {
+	case s.view.Change() < s.position:
+		s.lose(lostState, "this server has gone back to an older state")
+	case s.view.HistorySince() > s.seen && s.position < s.view.Change():
+		s.lose(lostMidway, "changes before %d s of base time are no longer kept", baseTimeAbove(s.view.HistorySince()))
+	case s.linksDiffer():
+		s.lose(lostLinks, "other links have the link-address %v now", s.linkAddress)
+	case s.pending:
+		s.pending = s.again()
+	}
+}
+
+// advance finds the next change that is to be told of.
+func (s *Subscription) advance() bool {
+	for range lookAt {
+		m, ok := s.peek()
+		if !ok {
+			s.waiting = true
+			if s.position >= s.view.Change() || len(s.marks) > s.next {
+				s.seen = max(s.seen, s.view.Clock())
+			}
+			return false
+		}
+		if s.catchingUp && m.Change > s.target {
+			return false
+		}
+		s.next++
+		s.position, s.seen = m.Change, max(s.seen, binding.ChangeTime(m.Change))
+		if s.examine(m) {
+			s.answer.pending = true
+			s.answer.clients++
+			s.answer.bindings += uint64(len(s.answer.portrait.shown))
+			return true
+		}
+	}
+	return false
+}
+
+// caughtUp tells whether all was told that had changed when the subscription was accepted.
+func (s *Subscription) caughtUp() bool {
+	return s.position >= s.target || s.next < len(s.marks) && s.marks[s.next].Change > s.target
+}
+
+// peek is the next change behind the position that the view knows.
+func (s *Subscription) peek() (m binding.Mark, ok bool) {
+	if s.next == len(s.marks) {
+		s.fill()
+	}
+	if s.next == len(s.marks) || s.marks[s.next].Change > s.view.Change() {
+		return binding.Mark{}, false
+	}
+	return s.marks[s.next], true
+}
+
+// fill reads the next page of marks: from the feed, or from the history where the feed does not reach back.
+func (s *Subscription) fill() {
+	if s.whole {
+		s.position, s.whole = max(s.position, s.wholeTo), false
+	}
+	s.next = 0
+	if marks, ok := s.history.Feed().After(s.position, s.page[:0]); ok {
+		s.marks = marks
+		return
+	}
+	if cap(s.marks) < historyPage {
+		s.marks = make([]binding.Mark, 0, historyPage)
+	}
+	s.marks = s.view.Oldest(s.position, s.marks[:0])
+	if len(s.marks) < cap(s.marks) {
+		s.whole, s.wholeTo = true, s.view.Change()
+	}
+	if len(s.marks) == 0 {
+		s.position, s.whole = s.wholeTo, false
+	}
+}
+
+// examine finds out what to show at a change.
+func (s *Subscription) examine(m binding.Mark) bool {
+	a := &s.answer
+	s.mark = m
+	a.now = binding.ChangeTime(m.Change)
+	if m.Change == s.view.Change() { // nothing is behind it: all is told of
+		a.now = s.view.Clock()
+	}
+	a.baseAt = a.now
+	if !s.portray() {
+		return false
+	}
+	c := &a.portrait.client
+	s.last.link, s.last.live, s.last.ends = c.Link, m.Change, s.view.Change()
+	s.last.duid = append(s.last.duid[:0], c.DUID...)
+	return true
+}
+
+// portray looks at the client of s.mark.
+func (s *Subscription) portray() bool {
+	a, c, m := &s.answer, &s.answer.portrait.client, s.mark
+	if !s.view.At(m, c) || !s.onLinks(c.Link) || a.selection.By == binding.ByClientID && string(c.DUID) != string(a.selection.Value) {
+		return false
+	}
+	a.keepPermitted()
+	changed, later := (*binding.Entry)(nil), false
+	for i := range c.Entries {
+		e := &c.Entries[i]
+		if e.Change == m.Change {
+			changed = e
+		}
+		later = later || e.Change > m.Change
+	}
+	switch {
+	case changed == nil:
+		return false
+	case changed.State == binding.Active && later: // told whole at its newest change
+		return false
+	case changed.State != binding.Active && s.toldEarly(c):
+		return false
+	}
+	a.leaving = s.linkAddress.IsValid() && !s.isLink(s.links, c.Link)
+	return a.portray(m.Change, changes{m.Change, math.MaxUint64})
+}
+
+// toldEarly tells whether all that is to be said at the end s.mark was said in the message before.
+func (s *Subscription) toldEarly(c *binding.Client) bool {
+	if s.pending || s.mark.Change > s.last.ends || c.Link != s.last.link || string(c.DUID) != string(s.last.duid) {
+		return false
+	}
+	for i := range c.Entries {
+		if e := &c.Entries[i]; e.State == binding.Active && e.Change > s.last.live && e.Change <= s.mark.Change {
+			return false
+		}
+	}
+	return true
+}
+
+// again looks anew at a client that was not told whole before its view was given back, and goes on behind what was told of it. It is
+// false when there is no more to tell: a client that has changed is told whole at its newest change.
+func (s *Subscription) again() bool {
+	a := &s.answer
+	p := &a.portrait
+	told := p.told
+	a.baseAt = a.now
+	if !s.portray() {
+		return false
+	}
+	for p.next < len(p.shown) && !told.before(&p.client.Entries[p.shown[p.next]]) {
+		p.next++
+	}
+	p.told = told
+	return p.next < len(p.shown)
+}
