@@ -19,7 +19,7 @@ func BreakOffRecovery(t testing.TB, r Recovery) {
 	}
 	p, err := begin(t.Context(), r, id, st)
 	if err == nil {
-		err = rewrite(p, st, logger)
+		_, err = rewrite(p, st, logger)
 	}
 	if err := errors.Join(err, st.bolt.Close()); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/fsm/binding"
 )
 
 // Recovery says from which node a cluster that has lost its quorum for good goes on.
@@ -27,15 +28,17 @@ type Recovery struct {
 // Recovered is what a recovery did.
 type Recovered struct {
 	OldID, NewID string
-	Backup       string   // the folder that has everything as it was before
-	LastIndex    uint64   // the newest entry; it counts as committed now, as everything before it
-	Members      []Member // the membership from now on: this node, with a vote
+	Backup       string       // the folder that has everything as it was before
+	LastIndex    uint64       // the newest entry; it counts as committed now, as everything before it
+	HistorySince binding.Time // where the history begins from now on: see fsm.FSM.Succeed
+	Members      []Member     // the membership from now on: this node, with a vote
 }
 
 // Recover makes one survivor of a cluster that lost its quorum a cluster of its own, which others then join. It is done offline, on
 // the survivor with the newest log: of the highest last term, and among those of the highest last index. That log has whatever
 // was committed and is on any survivor. What the node has counts as committed from then on, whether a quorum ever had it or not;
-// what only the lost members had is gone.
+// what only the lost members had is gone. Since subscribers and feeders may know of that, the history begins anew and no feeder's
+// epoch is known any more.
 //
 // Only one log goes on: two survivors may have different entries at one index, of which neither was committed, and a snapshot
 // of either would have them all for good.
@@ -62,11 +65,12 @@ func Recover(ctx context.Context, r Recovery, logger *slog.Logger) (_ Recovered,
 			return Recovered{}, fmt.Errorf("recover: %w", err)
 		}
 	}
-	last, err := carryOut(r.DataDir, plan, id, st, logger)
+	last, since, err := carryOut(r.DataDir, plan, id, st, logger)
 	if err != nil {
 		return Recovered{}, fmt.Errorf("recover: %w: the state from before is in %q", err, plan.Backup)
 	}
-	return Recovered{OldID: plan.OldID, NewID: plan.NewID, Backup: plan.Backup, LastIndex: last, Members: offlineMembers(plan.servers())}, nil
+	return Recovered{OldID: plan.OldID, NewID: plan.NewID, Backup: plan.Backup, LastIndex: last, HistorySince: since,
+		Members: offlineMembers(plan.servers())}, nil
 }
 
 // begin decides what will be done, keeps a copy of what there is, and notes the plan.
@@ -111,30 +115,31 @@ func (r *Recovery) areLost(ctx context.Context, i Inspection) error {
 	return nil
 }
 
-// carryOut does what was planned. It may be repeated. last is the newest entry.
-func carryOut(dir string, p *plan, id Identity, st *stores, logger *slog.Logger) (last uint64, err error) {
-	if err := rewrite(p, st, logger); err != nil {
-		return 0, err
+// carryOut does what was planned. It may be repeated. last is the newest entry, since where the history begins.
+func carryOut(dir string, p *plan, id Identity, st *stores, logger *slog.Logger) (last uint64, since binding.Time, err error) {
+	if since, err = rewrite(p, st, logger); err != nil {
+		return 0, 0, err
 	}
 	i, err := inspect(id, st)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	id.NodeID, id.HasLog = p.NewID, true
 	if err := id.save(dir); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := os.Remove(filepath.Join(dir, planFile)); err != nil {
-		return 0, fmt.Errorf("end recovery: %w", err)
+		return 0, 0, fmt.Errorf("end recovery: %w", err)
 	}
-	return i.LastIndex, syncDir(dir)
+	return i.LastIndex, since, syncDir(dir)
 }
 
 // errHalted is thrown by the state machine of a recovery at an entry that it cannot apply.
 type errHalted struct{ error }
 
-// rewrite has Raft put everything that there is into a snapshot with the new membership, and empty the log.
-func rewrite(p *plan, st *stores, logger *slog.Logger) (err error) {
+// rewrite has Raft put everything that there is into a snapshot with the new membership, and empty the log. It returns where the
+// history begins.
+func rewrite(p *plan, st *stores, logger *slog.Logger) (since binding.Time, err error) {
 	defer func() {
 		switch x := recover().(type) {
 		case nil:
@@ -145,13 +150,13 @@ func rewrite(p *plan, st *stores, logger *slog.Logger) (err error) {
 		}
 	}()
 	refuse := func(err error) { panic(errHalted{err}) }
-	machine := fsm.New(fsm.Config{Logger: logger, Halt: refuse, Diverged: refuse})
+	machine := &lossy{FSM: fsm.New(fsm.Config{Logger: logger, Halt: refuse, Diverged: refuse})}
 	conf := raft.DefaultConfig()
 	conf.LocalID, conf.Logger, conf.NoLegacyTelemetry = raft.ServerID(p.NewID), raftLogger(logger), true
 	_, tr := raft.NewInmemTransport("") // only to write addresses; nothing is sent
 	defer func() { err = errors.Join(err, tr.Close()) }()
 	if err := raft.RecoverCluster(conf, machine, st.log, st.stable, st.snapshots, tr, raft.Configuration{Servers: p.servers()}); err != nil {
-		return fmt.Errorf("rewrite raft log and snapshots: %w", err)
+		return 0, fmt.Errorf("rewrite raft log and snapshots: %w", err)
 	}
-	return nil
+	return machine.succession.HistorySince, nil
 }

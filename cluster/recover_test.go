@@ -32,7 +32,7 @@ func TestRecoveredClusterIsNotDisturbedByTheLost(t *testing.T) {
 	putLease(t, c, 1, 0, 100)
 	c.RequireSameState()
 	survivor, lost := c.Member(0), c.Members()[1:]
-	clusterID, oldID := survivor.Node().ClusterID(), survivor.Node().ID()
+	clusterID, oldID, before := survivor.Node().ClusterID(), survivor.Node().ID(), newestClock(c)
 	for _, m := range c.Members() {
 		m.Kill()
 	}
@@ -50,7 +50,10 @@ func TestRecoveredClusterIsNotDisturbedByTheLost(t *testing.T) {
 	}
 	survivor.Start()
 	c.WaitReady(survivor)
-	putLease(t, c, 2, 100, 50)
+	requireSucceeded(t, c, survivor, before, r.HistorySince)
+	if r := put(t, c, func() []byte { return lease(t, 2, 1, 100, 50, 3600) }); r.Counts.Changed != 50 {
+		t.Errorf("the feeder's new epoch: %+v", r)
+	}
 	if got := bindings(t, survivor); got != 150 {
 		t.Errorf("%d bindings, want 150", got)
 	}
@@ -65,7 +68,9 @@ func TestRecoveredClusterIsNotDisturbedByTheLost(t *testing.T) {
 		}
 		m.Stop()
 	}
-	putLease(t, c, 3, 150, 10)
+	if r := put(t, c, func() []byte { return lease(t, 2, 2, 150, 10, 3600) }); r.Counts.Changed != 10 {
+		t.Errorf("the feeder goes on: %+v", r)
+	}
 	if survivor.Node().Term() != term || !survivor.Node().IsLeader() {
 		t.Errorf("term %d of the recovered leader came to be %d", term, survivor.Node().Term())
 	}

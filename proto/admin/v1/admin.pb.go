@@ -68,16 +68,17 @@ func (x *StatusRequest) GetStateHash() bool {
 }
 
 type StatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	Leader        string                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"` // name of the leader; empty when there is none
-	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
-	Nodes         []*NodeStatus          `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"` // sorted by name
-	ServerDuid    []byte                 `protobuf:"bytes,5,opt,name=server_duid,json=serverDuid,proto3" json:"server_duid,omitempty"`
-	ClockMs       int64                  `protobuf:"zigzag64,6,opt,name=clock_ms,json=clockMs,proto3" json:"clock_ms,omitempty"`    // cluster time, milliseconds since 1970
-	StateHash     string                 `protobuf:"bytes,7,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"` // hex, of the asked node; equal on all nodes that have applied the same log
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId      string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Leader         string                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"` // name of the leader; empty when there is none
+	Term           uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Nodes          []*NodeStatus          `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"` // sorted by name
+	ServerDuid     []byte                 `protobuf:"bytes,5,opt,name=server_duid,json=serverDuid,proto3" json:"server_duid,omitempty"`
+	ClockMs        int64                  `protobuf:"zigzag64,6,opt,name=clock_ms,json=clockMs,proto3" json:"clock_ms,omitempty"`                        // cluster time, milliseconds since 1970
+	StateHash      string                 `protobuf:"bytes,7,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`                     // hex, of the asked node; equal on all nodes that have applied the same log
+	HistorySinceMs int64                  `protobuf:"zigzag64,8,opt,name=history_since_ms,json=historySinceMs,proto3" json:"history_since_ms,omitempty"` // from when on the asked node knows every change, milliseconds since 1970; 0: from the beginning
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -157,6 +158,13 @@ func (x *StatusResponse) GetStateHash() string {
 		return x.StateHash
 	}
 	return ""
+}
+
+func (x *StatusResponse) GetHistorySinceMs() int64 {
+	if x != nil {
+		return x.HistorySinceMs
+	}
+	return 0
 }
 
 type NodeStatus struct {
@@ -1499,6 +1507,94 @@ func (x *Link) GetClients() uint64 {
 	return 0
 }
 
+type SaveSnapshotRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consistent    bool                   `protobuf:"varint,1,opt,name=consistent,proto3" json:"consistent,omitempty"` // wait until the node has everything committed before the call
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveSnapshotRequest) Reset() {
+	*x = SaveSnapshotRequest{}
+	mi := &file_admin_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveSnapshotRequest) ProtoMessage() {}
+
+func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SaveSnapshotRequest) GetConsistent() bool {
+	if x != nil {
+		return x.Consistent
+	}
+	return false
+}
+
+type SaveSnapshotResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveSnapshotResponse) Reset() {
+	*x = SaveSnapshotResponse{}
+	mi := &file_admin_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveSnapshotResponse) ProtoMessage() {}
+
+func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SaveSnapshotResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 var File_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_admin_v1_admin_proto_rawDesc = "" +
@@ -1506,7 +1602,7 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"\x14admin/v1/admin.proto\x12\x12leasehold.admin.v1\".\n" +
 	"\rStatusRequest\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\x01 \x01(\bR\tstateHash\"\xec\x01\n" +
+	"state_hash\x18\x01 \x01(\bR\tstateHash\"\x96\x02\n" +
 	"\x0eStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x16\n" +
@@ -1517,7 +1613,8 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"serverDuid\x12\x19\n" +
 	"\bclock_ms\x18\x06 \x01(\x12R\aclockMs\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\a \x01(\tR\tstateHash\"\xb4\x03\n" +
+	"state_hash\x18\a \x01(\tR\tstateHash\x12(\n" +
+	"\x10history_since_ms\x18\b \x01(\x12R\x0ehistorySinceMs\"\xb4\x03\n" +
 	"\n" +
 	"NodeStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -1619,7 +1716,13 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"\bprefixes\x18\x02 \x03(\tR\bprefixes\x12\x16\n" +
 	"\x06relays\x18\x03 \x03(\tR\x06relays\x12\x16\n" +
 	"\x06labels\x18\x04 \x03(\tR\x06labels\x12\x18\n" +
-	"\aclients\x18\x05 \x01(\x04R\aclients2\x92\x06\n" +
+	"\aclients\x18\x05 \x01(\x04R\aclients\"5\n" +
+	"\x13SaveSnapshotRequest\x12\x1e\n" +
+	"\n" +
+	"consistent\x18\x01 \x01(\bR\n" +
+	"consistent\"*\n" +
+	"\x14SaveSnapshotResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data2\xf7\x06\n" +
 	"\x05Admin\x12O\n" +
 	"\x06Status\x12!.leasehold.admin.v1.StatusRequest\x1a\".leasehold.admin.v1.StatusResponse\x12R\n" +
 	"\aMembers\x12\".leasehold.admin.v1.MembersRequest\x1a#.leasehold.admin.v1.MembersResponse\x12I\n" +
@@ -1629,7 +1732,8 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"\x12TransferLeadership\x12-.leasehold.admin.v1.TransferLeadershipRequest\x1a..leasehold.admin.v1.TransferLeadershipResponse\x12c\n" +
 	"\fListBindings\x12'.leasehold.admin.v1.ListBindingsRequest\x1a(.leasehold.admin.v1.ListBindingsResponse0\x01\x12R\n" +
 	"\aSources\x12\".leasehold.admin.v1.SourcesRequest\x1a#.leasehold.admin.v1.SourcesResponse\x12L\n" +
-	"\x05Links\x12 .leasehold.admin.v1.LinksRequest\x1a!.leasehold.admin.v1.LinksResponseB7Z5github.com/leasehold/leasehold/proto/admin/v1;adminv1b\x06proto3"
+	"\x05Links\x12 .leasehold.admin.v1.LinksRequest\x1a!.leasehold.admin.v1.LinksResponse\x12c\n" +
+	"\fSaveSnapshot\x12'.leasehold.admin.v1.SaveSnapshotRequest\x1a(.leasehold.admin.v1.SaveSnapshotResponse0\x01B7Z5github.com/leasehold/leasehold/proto/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -1643,7 +1747,7 @@ func file_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_admin_v1_admin_proto_rawDescData
 }
 
-var file_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_admin_v1_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),              // 0: leasehold.admin.v1.StatusRequest
 	(*StatusResponse)(nil),             // 1: leasehold.admin.v1.StatusResponse
@@ -1668,6 +1772,8 @@ var file_admin_v1_admin_proto_goTypes = []any{
 	(*LinksRequest)(nil),               // 20: leasehold.admin.v1.LinksRequest
 	(*LinksResponse)(nil),              // 21: leasehold.admin.v1.LinksResponse
 	(*Link)(nil),                       // 22: leasehold.admin.v1.Link
+	(*SaveSnapshotRequest)(nil),        // 23: leasehold.admin.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),       // 24: leasehold.admin.v1.SaveSnapshotResponse
 }
 var file_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: leasehold.admin.v1.StatusResponse.nodes:type_name -> leasehold.admin.v1.NodeStatus
@@ -1684,17 +1790,19 @@ var file_admin_v1_admin_proto_depIdxs = []int32{
 	14, // 11: leasehold.admin.v1.Admin.ListBindings:input_type -> leasehold.admin.v1.ListBindingsRequest
 	17, // 12: leasehold.admin.v1.Admin.Sources:input_type -> leasehold.admin.v1.SourcesRequest
 	20, // 13: leasehold.admin.v1.Admin.Links:input_type -> leasehold.admin.v1.LinksRequest
-	1,  // 14: leasehold.admin.v1.Admin.Status:output_type -> leasehold.admin.v1.StatusResponse
-	4,  // 15: leasehold.admin.v1.Admin.Members:output_type -> leasehold.admin.v1.MembersResponse
-	7,  // 16: leasehold.admin.v1.Admin.Join:output_type -> leasehold.admin.v1.JoinResponse
-	9,  // 17: leasehold.admin.v1.Admin.Leave:output_type -> leasehold.admin.v1.LeaveResponse
-	11, // 18: leasehold.admin.v1.Admin.Remove:output_type -> leasehold.admin.v1.RemoveResponse
-	13, // 19: leasehold.admin.v1.Admin.TransferLeadership:output_type -> leasehold.admin.v1.TransferLeadershipResponse
-	15, // 20: leasehold.admin.v1.Admin.ListBindings:output_type -> leasehold.admin.v1.ListBindingsResponse
-	18, // 21: leasehold.admin.v1.Admin.Sources:output_type -> leasehold.admin.v1.SourcesResponse
-	21, // 22: leasehold.admin.v1.Admin.Links:output_type -> leasehold.admin.v1.LinksResponse
-	14, // [14:23] is the sub-list for method output_type
-	5,  // [5:14] is the sub-list for method input_type
+	23, // 14: leasehold.admin.v1.Admin.SaveSnapshot:input_type -> leasehold.admin.v1.SaveSnapshotRequest
+	1,  // 15: leasehold.admin.v1.Admin.Status:output_type -> leasehold.admin.v1.StatusResponse
+	4,  // 16: leasehold.admin.v1.Admin.Members:output_type -> leasehold.admin.v1.MembersResponse
+	7,  // 17: leasehold.admin.v1.Admin.Join:output_type -> leasehold.admin.v1.JoinResponse
+	9,  // 18: leasehold.admin.v1.Admin.Leave:output_type -> leasehold.admin.v1.LeaveResponse
+	11, // 19: leasehold.admin.v1.Admin.Remove:output_type -> leasehold.admin.v1.RemoveResponse
+	13, // 20: leasehold.admin.v1.Admin.TransferLeadership:output_type -> leasehold.admin.v1.TransferLeadershipResponse
+	15, // 21: leasehold.admin.v1.Admin.ListBindings:output_type -> leasehold.admin.v1.ListBindingsResponse
+	18, // 22: leasehold.admin.v1.Admin.Sources:output_type -> leasehold.admin.v1.SourcesResponse
+	21, // 23: leasehold.admin.v1.Admin.Links:output_type -> leasehold.admin.v1.LinksResponse
+	24, // 24: leasehold.admin.v1.Admin.SaveSnapshot:output_type -> leasehold.admin.v1.SaveSnapshotResponse
+	15, // [15:25] is the sub-list for method output_type
+	5,  // [5:15] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
 	5,  // [5:5] is the sub-list for extension extendee
 	0,  // [0:5] is the sub-list for field type_name
@@ -1711,7 +1819,7 @@ func file_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_v1_admin_proto_rawDesc), len(file_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,7 @@ const (
 	Admin_ListBindings_FullMethodName       = "/leasehold.admin.v1.Admin/ListBindings"
 	Admin_Sources_FullMethodName            = "/leasehold.admin.v1.Admin/Sources"
 	Admin_Links_FullMethodName              = "/leasehold.admin.v1.Admin/Links"
+	Admin_SaveSnapshot_FullMethodName       = "/leasehold.admin.v1.Admin/SaveSnapshot"
 )
 
 // AdminClient is the client API for Admin service.
@@ -56,6 +57,9 @@ type AdminClient interface {
 	Sources(ctx context.Context, in *SourcesRequest, opts ...grpc.CallOption) (*SourcesResponse, error)
 	// Links lists the link table.
 	Links(ctx context.Context, in *LinksRequest, opts ...grpc.CallOption) (*LinksResponse, error)
+	// SaveSnapshot streams a snapshot of the asked node's state, in pieces: what `leasehold snapshot restore` reads. It has checksums of
+	// its own, and an end, by which a stream that was cut is noticed.
+	SaveSnapshot(ctx context.Context, in *SaveSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SaveSnapshotResponse], error)
 }
 
 type adminClient struct {
@@ -165,6 +169,25 @@ func (c *adminClient) Links(ctx context.Context, in *LinksRequest, opts ...grpc.
 	return out, nil
 }
 
+func (c *adminClient) SaveSnapshot(ctx context.Context, in *SaveSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SaveSnapshotResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Admin_ServiceDesc.Streams[1], Admin_SaveSnapshot_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SaveSnapshotRequest, SaveSnapshotResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_SaveSnapshotClient = grpc.ServerStreamingClient[SaveSnapshotResponse]
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -189,6 +212,9 @@ type AdminServer interface {
 	Sources(context.Context, *SourcesRequest) (*SourcesResponse, error)
 	// Links lists the link table.
 	Links(context.Context, *LinksRequest) (*LinksResponse, error)
+	// SaveSnapshot streams a snapshot of the asked node's state, in pieces: what `leasehold snapshot restore` reads. It has checksums of
+	// its own, and an end, by which a stream that was cut is noticed.
+	SaveSnapshot(*SaveSnapshotRequest, grpc.ServerStreamingServer[SaveSnapshotResponse]) error
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -225,6 +251,9 @@ func (UnimplementedAdminServer) Sources(context.Context, *SourcesRequest) (*Sour
 }
 func (UnimplementedAdminServer) Links(context.Context, *LinksRequest) (*LinksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Links not implemented")
+}
+func (UnimplementedAdminServer) SaveSnapshot(*SaveSnapshotRequest, grpc.ServerStreamingServer[SaveSnapshotResponse]) error {
+	return status.Error(codes.Unimplemented, "method SaveSnapshot not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -402,6 +431,17 @@ func _Admin_Links_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_SaveSnapshot_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(SaveSnapshotRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServer).SaveSnapshot(m, &grpc.GenericServerStream[SaveSnapshotRequest, SaveSnapshotResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_SaveSnapshotServer = grpc.ServerStreamingServer[SaveSnapshotResponse]
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -446,6 +486,11 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListBindings",
 			Handler:       _Admin_ListBindings_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "SaveSnapshot",
+			Handler:       _Admin_SaveSnapshot_Handler,
 			ServerStreams: true,
 		},
 	},
