@@ -67,9 +67,14 @@ func bulkTLS(cfg config.TLS, credentials *starttls.Credentials) bulk.TLS {
 	return t
 }
 
-// engineConfig is what leasequery is told of the configuration.
+// engineConfig is what leasequery is told of the configuration. A subscription is not ended by an election.
 func engineConfig(cfg config.Config, m *leasequery.Metrics, log *slog.Logger) leasequery.Config {
-	return leasequery.Config{RelayData: relayDataMode(cfg.RelayData.Mode), Sensitive: optionCodes(cfg.Sensitive), Metrics: m, Logger: log}
+	return leasequery.Config{
+		RelayData: relayDataMode(cfg.RelayData.Mode), RelayDataPlace: relayDataPlace(cfg.RelayData.Place),
+		Sensitive: optionCodes(cfg.Sensitive), ActiveSensitive: optionCodes(cfg.Active.Sensitive),
+		MaxStaleness: max(cfg.Read.MaxStaleness, 2*(cfg.Raft.HeartbeatTimeout+cfg.Raft.ElectionTimeout)),
+		Metrics:      m, Logger: log,
+	}
 }
 
 // registerNodeMetrics lets the node's own state be read.

@@ -79,6 +79,9 @@ func TestNothingIsLostInTranslation(t *testing.T) {
 	everyField(t, reflect.ValueOf(&cfg.Bulk).Elem())
 	everyField(t, reflect.ValueOf(&cfg.Active).Elem())
 	everyField(t, reflect.ValueOf(&cfg.TLS).Elem())
+	everyField(t, reflect.ValueOf(&cfg.Read).Elem())
+	cfg.RelayData, cfg.Sensitive = config.RelayData{Mode: config.Always, Place: config.InMessage}, []uint16{1}
+	requireEveryField(t, engineConfig(cfg, nil, nil), "Metrics", "Logger")
 	var stanza config.Requestor
 	everyField(t, reflect.ValueOf(&stanza).Elem())
 	stanza.Relayed, stanza.Active = config.Allow, config.Refuse
