@@ -56,7 +56,7 @@ type Config struct {
 	// Active says who may subscribe to changes, on a connection of its own (RFC 7653 9).
 	Active active.Config
 	// Rate is how many queries a second a requestor may send, over all of its connections, and Burst how many of them at once. What is
-	// past them is not read until its time has come. Rate zero or less: no limit. Burst zero or less: the queries of a second.
+	// past them is not read until its time has come. Rate zero or less: no limit. Burst zero or less: the queries of two seconds.
 	Rate  float64
 	Burst int
 	// SendBuffer is how many octets of replies are gathered before they are written; at most 120 KiB, with TLS on 32 KiB. One message more may

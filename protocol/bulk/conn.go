@@ -104,7 +104,8 @@ func newConn(s *Server, socket net.Conn, peer netip.AddrPort, entry *leasequery.
 // serve runs the connection until it is closed and everything that it held is given back.
 func (c *conn) serve() {
 	go c.receive()
-	why, orderly := newSender(c).run()
+	s := newSender(c)
+	why, orderly := s.run()
 	c.cancel()
 	if !orderly {
 		reset(c.socket)
@@ -113,6 +114,9 @@ func (c *conn) serve() {
 	<-c.received
 	c.releaseAll()
 	c.server.metrics.closed.WithLabelValues(string(why)).Inc()
+	if s.subscribed {
+		c.server.metrics.active.Ended.WithLabelValues(string(why)).Inc()
+	}
 	c.log.Debug("bulk leasequery connection over", "reason", string(why))
 	if orderly {
 		c.linger()

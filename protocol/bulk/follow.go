@@ -94,10 +94,10 @@ func (s *sender) frame(next func([]byte) ([]byte, bool, error)) (told, more bool
 
 // noteTold counts a message of the subscription.
 func (s *sender) noteTold() {
-	f, m := s.following, s.conn.server.metrics.active
+	f := s.following
 	if !f.accepted {
-		f.accepted = true
-		m.Started.Inc()
+		f.accepted, s.subscribed = true, true
+		s.conn.server.metrics.active.Started.Inc()
 	}
 	f.told++
 }
@@ -136,18 +136,33 @@ func (s *sender) told() {
 }
 
 // endFollowing ends the subscription with QueryTerminated (RFC 7653 8.4, 9.5), which is the connection's last message. A requestor that has
-// closed its half has ended it, and is told nothing more.
+// closed its half has ended it: it gets the REPLY, if it has not had that, and nothing more.
 func (s *sender) endFollowing(why reason, text string) {
 	f := s.following
 	if f == nil {
 		return
 	}
-	s.unfollow()
 	if why == endUnsubscribed {
+		s.replyOnce()
+		s.unfollow()
 		s.drop(f.query)
 		return
 	}
+	s.unfollow()
 	s.abort(f.query, dhcpv6.StatusQueryTerminated, text, why)
+}
+
+// replyOnce appends the REPLY if there was none.
+func (s *sender) replyOnce() {
+	if s.following.accepted {
+		return
+	}
+	switch told, more, err := s.frame(s.following.subscription.Next); {
+	case err != nil:
+		s.conn.log.Error("subscription not answered", transactionID(s.following.query.id), "err", err)
+	case told && more:
+		s.noteTold()
+	}
 }
 
 // pause gives the state back before what may take long.

@@ -20,7 +20,7 @@ func (c Config) limiterOf(entry *leasequery.Requestor) *rate.Limiter {
 		return nil
 	}
 	if burst <= 0 {
-		burst = int(min(max(1, math.Ceil(limit)), math.MaxInt32))
+		burst = int(min(max(1, math.Ceil(2*limit)), math.MaxInt32))
 	}
 	return rate.NewLimiter(rate.Limit(limit), burst)
 }

@@ -19,15 +19,16 @@ var errStalled = errors.New("the requestor reads nothing")
 
 // sender streams the running answers of one connection. It alone writes to the socket and steps the answers.
 type sender struct {
-	conn      *conn
-	ring      []*query // running answers; the one at place has the next turn
-	place     int
-	following *following // the subscription, if there is one; it is not in the ring
-	ended     []*query   // answers whose last message is gathered but not sent
-	buffer    *[]byte    // from the server's pool while there is something to send
-	out       []byte     // gathered messages
-	sent      int        // of out, with the kernel
-	messages  int        // in out
+	conn       *conn
+	ring       []*query // running answers; the one at place has the next turn
+	place      int
+	following  *following // the subscription, if there is one; it is not in the ring
+	subscribed bool       // whether there was one, and it was not refused
+	ended      []*query   // answers whose last message is gathered but not sent
+	buffer     *[]byte    // from the server's pool while there is something to send
+	out        []byte     // gathered messages
+	sent       int        // of out, with the kernel
+	messages   int        // in out
 }
 
 func newSender(c *conn) *sender { return &sender{conn: c} }

@@ -66,6 +66,15 @@ func New(config Config, engine *leasequery.Engine, policy *leasequery.Policy, lo
 		return a, nil
 	}
 	s.refuse, s.accepted = engine.Refuse, engine.AcceptStartTLS
+	if s.config.Active.Enabled {
+		s.offer(func(ctx context.Context, r leasequery.Request) (subscription, error) {
+			sub, err := engine.Subscribe(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			return sub, nil
+		}, engine.Changed)
+	}
 	return s
 }
 
