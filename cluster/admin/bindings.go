@@ -35,20 +35,35 @@ func (s *Service) ListBindings(r *adminv1.ListBindingsRequest, stream grpc.Serve
 		defer view.Release()
 		listed <- l.list(r)
 	}()
-	return s.watch(l, listed)
+	return s.watch(&l.progress, listed)
 }
 
-// watch waits until the list has ended, or stands still.
-func (s *Service) watch(l *lister, listed <-chan error) error {
+// progress is how far a call has got that streams.
+type progress struct {
+	sent    atomic.Uint64 // messages
+	sending atomic.Bool   // whether one is on its way
+}
+
+// send sends one message.
+func send[T any](p *progress, stream grpc.ServerStreamingServer[T], message *T) error {
+	p.sending.Store(true)
+	err := stream.Send(message)
+	p.sending.Store(false)
+	p.sent.Add(1)
+	return err
+}
+
+// watch waits until a stream has ended, or stands still.
+func (s *Service) watch(p *progress, ended <-chan error) error {
 	tick := time.NewTicker(s.stall)
 	defer tick.Stop()
-	for sent := uint64(0); ; sent = l.sent.Load() {
+	for sent := uint64(0); ; sent = p.sent.Load() {
 		select {
-		case err := <-listed:
+		case err := <-ended:
 			return err
 		case <-tick.C:
-			if l.sent.Load() == sent && l.sending.Load() {
-				return status.Errorf(codes.DeadlineExceeded, "nothing of the list was taken for %v", s.stall)
+			if p.sent.Load() == sent && p.sending.Load() {
+				return status.Errorf(codes.DeadlineExceeded, "nothing of what is sent was taken for %v", s.stall)
 			}
 		}
 	}
@@ -115,15 +130,14 @@ func listQuery(v *store.View, r *adminv1.ListBindingsRequest) (q binding.Query, 
 
 // lister streams the bindings of one call.
 type lister struct {
-	view    *store.View
-	query   binding.Query
-	source  string
-	now     binding.Time
-	stream  grpc.ServerStreamingServer[adminv1.ListBindingsResponse]
-	batch   *adminv1.ListBindingsResponse
-	client  binding.Client
-	sent    atomic.Uint64 // messages
-	sending atomic.Bool   // whether one is on its way
+	view   *store.View
+	query  binding.Query
+	source string
+	now    binding.Time
+	stream grpc.ServerStreamingServer[adminv1.ListBindingsResponse]
+	batch  *adminv1.ListBindingsResponse
+	client binding.Client
+	progress
 }
 
 func (l *lister) list(r *adminv1.ListBindingsRequest) error {
@@ -190,10 +204,7 @@ func (l *lister) flush() error {
 	if len(l.batch.Bindings) == 0 {
 		return nil
 	}
-	l.sending.Store(true)
-	err := l.stream.Send(l.batch)
-	l.sending.Store(false)
-	l.sent.Add(1)
+	err := send(&l.progress, l.stream, l.batch)
 	l.batch = &adminv1.ListBindingsResponse{Index: l.view.Index()}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -37,6 +38,8 @@ type Node interface {
 	// View is a view that has everything committed before the call; StaleView is what the node has.
 	View(ctx context.Context) (binding.View, error)
 	StaleView() *store.View
+	// Snapshot takes a snapshot and opens it; see cluster.Node.
+	Snapshot(ctx context.Context, consistent bool) (io.ReadCloser, error)
 }
 
 // Sources is what administration needs of the state machine: *fsm.FSM.

@@ -264,7 +264,7 @@ func TestStalledReaderLosesItsList(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the node has ended the call", func() bool { return g.ended("DeadlineExceeded") == 1 })
-	if _, _, err := drain(stream); status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), "nothing of the list was taken") {
+	if _, _, err := drain(stream); status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), "nothing of what is sent was taken") {
 		t.Errorf("list ended with %v, want DeadlineExceeded", err)
 	}
 }

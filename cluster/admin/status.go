@@ -26,7 +26,7 @@ const (
 func (s *Service) Status(ctx context.Context, r *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
 	members := s.node.Members()
 	out := &adminv1.StatusResponse{ClusterId: s.node.ClusterID(), Term: s.node.Term(), ServerDuid: s.node.ServerDUID(),
-		ClockMs: int64(s.node.Now()), Nodes: make([]*adminv1.NodeStatus, len(members))}
+		ClockMs: int64(s.node.Now()), HistorySinceMs: s.historySince(), Nodes: make([]*adminv1.NodeStatus, len(members))}
 	timeout := describeTimeout
 	if r.GetStateHash() {
 		timeout = hashTimeout
@@ -48,6 +48,13 @@ func (s *Service) Status(ctx context.Context, r *adminv1.StatusRequest) (*adminv
 	}
 	slices.SortStableFunc(out.Nodes, func(a, b *adminv1.NodeStatus) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return out, nil
+}
+
+// historySince is from when on this node knows every change, in milliseconds since 1970.
+func (s *Service) historySince() int64 {
+	v := s.node.StaleView()
+	defer v.Release()
+	return int64(v.HistorySince())
 }
 
 // freshNever is the age of a proof that there never was, or that is not known.
