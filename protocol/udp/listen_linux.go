@@ -1,0 +1,119 @@
+package udp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// minMTU is what every link of IPv6 carries. A server knows nothing of the way to a relay, so answers are fragmented for it.
+	minMTU = 1280
+	// receiveBuffer is SO_RCVBUF, in octets: room for a burst while a view is waited for.
+	receiveBuffer = 4 << 20
+	// ipv6MulticastAll is IPV6_MULTICAST_ALL: 0 keeps away what other sockets of the machine have joined.
+	ipv6MulticastAll = 29
+)
+
+// groups are the multicast addresses that servers are asked at (RFC 8415 7.1).
+var (
+	allRelaysAndServers = netip.MustParseAddr("ff02::1:2") // All_DHCP_Relay_Agents_and_Servers
+	allServers          = netip.MustParseAddr("ff05::1:3") // All_DHCP_Servers
+)
+
+// Listen opens the sockets for an address: as many as asked for, which share it (SO_REUSEPORT), so that the system spreads the
+// requestors over them; 0 is one for each processor. Port 0 is a free one. On each of the named interfaces the multicast groups
+// All_DHCP_Relay_Agents_and_Servers and All_DHCP_Servers are joined, by sockets of their own.
+func Listen(ctx context.Context, address netip.AddrPort, sockets int, multicast []string) (conns []*net.UDPConn, err error) {
+	if !address.Addr().Is6() || address.Addr().Is4In6() {
+		return nil, fmt.Errorf("listen for leasequery over UDP: %v is not an IPv6 address (RFC 5007)", address.Addr())
+	}
+	defer func() {
+		if err != nil {
+			for _, c := range conns {
+				err = errors.Join(err, c.Close())
+			}
+			conns = nil
+		}
+	}()
+	if sockets <= 0 {
+		sockets = runtime.GOMAXPROCS(0)
+	}
+	open := func(at netip.AddrPort) (*net.UDPConn, error) {
+		l := net.ListenConfig{Control: tune}
+		c, err := l.ListenPacket(ctx, "udp6", at.String())
+		if err != nil {
+			return nil, fmt.Errorf("listen for leasequery over UDP: %w", err)
+		}
+		udp := c.(*net.UDPConn)
+		conns = append(conns, udp)
+		return udp, nil
+	}
+	for range sockets {
+		c, err := open(address)
+		if err != nil {
+			return conns, err
+		}
+		address = netip.AddrPortFrom(address.Addr(), c.LocalAddr().(*net.UDPAddr).AddrPort().Port())
+	}
+	for _, name := range multicast {
+		i, err := net.InterfaceByName(name)
+		if err != nil {
+			return conns, fmt.Errorf("answer multicast on %q: %w", name, err)
+		}
+		for _, group := range []netip.Addr{allRelaysAndServers, allServers} {
+			c, err := open(netip.AddrPortFrom(group.WithZone(strconv.Itoa(i.Index)), address.Port()))
+			if err != nil {
+				return conns, err
+			}
+			if err := join(c, group, i.Index); err != nil {
+				return conns, fmt.Errorf("join %v on %q: %w", group, name, err)
+			}
+		}
+	}
+	return conns, nil
+}
+
+// tune sets what a socket must have before it is bound.
+func tune(_, _ string, raw syscall.RawConn) error {
+	var failed error
+	set := func(fd, level, option, value int, what string) {
+		if err := unix.SetsockoptInt(fd, level, option, value); err != nil && failed == nil {
+			failed = fmt.Errorf("set %s: %w", what, err)
+		}
+	}
+	err := raw.Control(func(descriptor uintptr) {
+		fd := int(descriptor)
+		set(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, "SO_REUSEPORT")
+		set(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1, "IPV6_V6ONLY")
+		set(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO")
+		set(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU, minMTU, "IPV6_MTU")
+		set(fd, unix.IPPROTO_IPV6, ipv6MulticastAll, 0, "IPV6_MULTICAST_ALL")
+		set(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1, "SO_RXQ_OVFL")
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil { // only root may pass the system's limit
+			set(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer, "SO_RCVBUF")
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+// join makes the socket a member of a multicast group on an interface.
+func join(c *net.UDPConn, group netip.Addr, iface int) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	m := unix.IPv6Mreq{Multiaddr: group.As16(), Interface: uint32(iface)}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptIPv6Mreq(int(fd), unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, &m)
+	})
+	return errors.Join(err, failed)
+}
