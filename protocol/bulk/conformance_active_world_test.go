@@ -2,6 +2,8 @@ package bulk
 
 import (
 	"context"
+	"encoding/binary"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -169,8 +171,47 @@ func (w *wire) expectText(head []byte, status int) {
 	}
 }
 
+// leaseOf is one of many clients' address.
+func leaseOf(n int) binding.Change {
+	a := [16]byte(addr("2001:db8:1:1::"))
+	binary.BigEndian.PutUint32(a[12:], uint32(n))
+	return lease(binding.NA, netip.AddrFrom16(a).String(), "client"+string(u32(uint32(n))), nil)
+}
+
+// stallSubscriber makes changes until nothing more of them goes to a subscriber that reads nothing, and tells how many it made.
+func stallSubscriber(t *testing.T, s *served, m *moving, w *wire) (changes int) {
+	t.Helper()
+	if err := w.SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	for still := 0; still < 3; still++ {
+		batch := make([]binding.Change, 0, 5000)
+		for range cap(batch) {
+			batch = append(batch, leaseOf(changes))
+			changes++
+		}
+		sent := s.metric(t, MetricOctets, "")
+		m.put(t, 1, batch...)
+		if s.sendsMore(t, sent) {
+			still = -1
+		}
+	}
+	return changes
+}
+
+// sendsMore tells whether more octets than those go to the kernel before long.
+func (s *served) sendsMore(t *testing.T, than float64) bool {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 300 {
+		if s.metric(t, MetricOctets, "") > than {
+			return true
+		}
+		<-tick.C
+	}
+	return false
+}
+
 // state is what a leasequery engine reads.
 var _ leasequery.History = (*moving)(nil)
-
-// noEngine is an engine's configuration with nothing said.
-var noEngine leasequery.Config
