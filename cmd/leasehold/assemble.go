@@ -29,6 +29,7 @@ import (
 	"github.com/leasehold/leasehold/protocol/bulk"
 	"github.com/leasehold/leasehold/protocol/leasequery"
 	"github.com/leasehold/leasehold/protocol/starttls"
+	"github.com/leasehold/leasehold/protocol/udp"
 )
 
 // process is everything that a node's process is made of.
@@ -41,6 +42,7 @@ type process struct {
 	rpc       *rpc.Server
 	ingest    *ingest.Service
 	bulk      *bulk.Server
+	udp       *udp.Server           // nil where leasequery over UDP is off
 	tls       *starttls.Credentials // nil where TLS is off
 	health    *health.Server
 
@@ -52,6 +54,7 @@ type process struct {
 // listeners are the sockets of a node.
 type listeners struct {
 	raft, grpc, http, leasequery net.Listener
+	udp                          []*net.UDPConn // none where leasequery over UDP is off
 }
 
 // listen opens every socket, so that a port that is taken is told before anything runs.
@@ -72,7 +75,8 @@ func listen(cfg config.Config) (l listeners, err error) {
 			return l, fmt.Errorf("listen for %s: %w", s.name, err)
 		}
 	}
-	return l, nil
+	l.udp, err = listenUDP(cfg, l.leasequery.Addr())
+	return l, err
 }
 
 func (l *listeners) close() {
@@ -80,6 +84,9 @@ func (l *listeners) close() {
 		if x != nil {
 			x.Close()
 		}
+	}
+	for _, c := range l.udp {
+		c.Close()
 	}
 }
 
@@ -172,6 +179,7 @@ func (n *process) assembleServices(machine *fsm.FSM, registry *prometheus.Regist
 	answering := bulkConfig(n.cfg, n.tls)
 	answering.Answering = n.node.Ready()
 	n.bulk = bulk.New(answering, engine, policy, n.log.With("part", "bulk"), bulk.NewMetrics(registry))
+	n.assembleUDP(engine, policy, registry)
 	registerNodeMetrics(registry, n.node, machine)
 	n.registerDrainMetric(registry)
 	n.health = health.New(n.node.Reasons, n.node.ReadinessChanged, registry, n.log.With("part", "http"))

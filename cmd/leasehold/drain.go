@@ -93,7 +93,11 @@ const stopMargin = 40 * time.Second
 // answers, then the log, and leadership if nobody wanted it before, then what others ask this node through.
 func (n *process) stopAll(parts parts, hurry <-chan os.Signal) error {
 	n.ingest.Stop()
-	err := n.stopBulk(parts.bulk, hurry)
+	var err error
+	if parts.udp != nil {
+		err = parts.udp.stop()
+	}
+	err = errors.Join(err, n.stopBulk(parts.bulk, hurry))
 	n.log.Info("answers have ended; the log is closed next", "drained", n.drained().Round(time.Millisecond))
 	if parts.tls != nil {
 		err = errors.Join(err, parts.tls.stop())

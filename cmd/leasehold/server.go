@@ -108,6 +108,7 @@ func (p *part) stop() error {
 type parts struct {
 	http, rpc, node, bulk *part
 	tls                   *part // nil where TLS is off
+	udp                   *part // nil where leasequery over UDP is off
 }
 
 // run runs everything that the process is made of until ctx ends, and then stops it in order. A hangup reads files again.
@@ -121,6 +122,9 @@ func (n *process) run(ctx context.Context, hangup <-chan os.Signal) error {
 	}
 	if n.tls != nil {
 		p.tls = start("TLS files", failed, n.tls.Run)
+	}
+	if n.udp != nil {
+		p.udp = start("leasequery over UDP", failed, func(c context.Context) error { return n.udp.Run(c, n.listeners.udp...) })
 	}
 	watch, endWatch := context.WithCancel(context.Background())
 	var watching sync.WaitGroup

@@ -74,7 +74,7 @@ func (c *checker) check(cfg *Config) {
 	c.bulk(&cfg.Bulk)
 	c.times(cfg)
 	c.active(cfg)
-	c.udp(&cfg.UDP)
+	c.udp(cfg)
 	c.tls(cfg)
 	c.policy(cfg)
 	c.log(cfg.Log)

@@ -127,6 +127,7 @@ func TestRefused(t *testing.T) {
 		"tls file is not there":  {minimal + "tls: {mode: required, key: nothing.pem}\n", "/d/nothing.pem: no such file"},
 		"tls file is a folder":   {minimal + "tls: {mode: required, key: /}\n", "/ is not a file"},
 		"handshake timeout":      {minimal + "tls: {handshake_timeout: 0s}\n", "tls.handshake_timeout: 0s"},
+		"udp over IPv4":          {minimal + "leasequery: {listen: \"127.0.0.1:547\"}\n", "leasequery.listen: 127.0.0.1 is IPv4"},
 		"udp rate":               {minimal + "udp: {rate: -1}\n", "udp.rate: -1, want 0"},
 		"udp rate is no number":  {minimal + "udp: {rate: .nan}\n", "udp.rate: NaN, want 0"},
 		"hops":                   {minimal + "udp: {max_hops: 33}\n", "udp.max_hops: 33, want 1 to 32"},

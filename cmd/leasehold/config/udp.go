@@ -19,7 +19,11 @@ type UDP struct {
 // maxHops is the deepest relay chain that is read at all.
 const maxHops = 32
 
-func (c *checker) udp(u *UDP) {
+func (c *checker) udp(cfg *Config) {
+	u := &cfg.UDP
+	if a := cfg.Leasequery.Listen.Addr(); u.Enabled && a.Unmap().Is4() {
+		c.errorf("leasequery.listen", "%v is IPv4, over which there is no DHCPv6: listen on an IPv6 address, or set udp.enabled: false", a)
+	}
 	c.rate("udp", u.Rate, u.Burst)
 	c.burstAlone("udp", u.Rate, u.Burst)
 	if u.MaxHops < 1 || u.MaxHops > maxHops {
