@@ -34,10 +34,14 @@ func TestLostQuorumIsRecovered(t *testing.T) {
 				must(t, os.Rename(n.DataDir(), n.DataDir()+".lost"))
 			}
 			requireOwner := chown(t, newest.DataDir())
-			recoverNode(t, newest, others)
+			begun := time.Now().UnixMilli()
+			since := recoverNode(t, newest, others)
 			requireOwner()
 			must(t, newest.Start())
 			must(t, newest.AwaitReady(deadline(t, time.Minute)))
+			if now := clusterStatus(t, newest); now.SinceMS != since || since <= begun || now.ClockMS < since {
+				t.Errorf("history since %d, told %d, recovered at %d; the clock is at %d", now.SinceMS, since, begun, now.ClockMS)
+			}
 			status, out, stderr := leasehold(t, "query", "address", source.Client(7).Address.String(), "--server", newest.LeasequeryTCP)
 			if status != 0 || !strings.Contains(out, source.Client(7).Address.String()) {
 				t.Errorf("query of the survivor: %d, %s%s", status, out, stderr)
@@ -109,8 +113,8 @@ func newestOf(t *testing.T, survivors []*laptop.Node) (newest *laptop.Node) {
 	return newest
 }
 
-// recoverNode recovers a stopped node, after what must be refused was refused.
-func recoverNode(t *testing.T, n *laptop.Node, others []*laptop.Node) {
+// recoverNode recovers a stopped node, after what must be refused was refused, and returns where its history begins.
+func recoverNode(t *testing.T, n *laptop.Node, others []*laptop.Node) (sinceMS int64) {
 	t.Helper()
 	args := []string{"recover", "--config", n.Config}
 	if status, _, stderr := leasehold(t, args...); status == 0 || !strings.Contains(stderr, "name every other member") || !strings.Contains(stderr, "Nothing was changed") {
@@ -127,6 +131,7 @@ func recoverNode(t *testing.T, n *laptop.Node, others []*laptop.Node) {
 	if _, err := os.Stat(done.Backup + "/raft.db"); err != nil {
 		t.Error(err)
 	}
+	return done.HistorySinceMS
 }
 
 // requireLeftBehind starts the others with their old disks, all at once: a majority of the cluster that was. Each of them ends

@@ -27,8 +27,9 @@ func recoverCommand() *cobra.Command {
 			"of its newest entry and, among equals, the highest entry, and on no other. Name every other member with --lost. Then start\n" +
 			"the node, and start the others with empty data directories.\n\n" +
 			"What the node has counts as committed from then on, whether a quorum ever had it or not, and what only the lost members\n" +
-			"had is gone: feed everything again. The data directory keeps a copy of what was there before. The node has a new id\n" +
-			"afterwards, and no member of before can disturb it.",
+			"had is gone. Feeders notice, and feed everything again; subscribers of active leasequery read everything again. For that the clock\n" +
+			"of this machine must be right. The data directory keeps a copy of what was there before. The node has a new id afterwards, and no\n" +
+			"member of before can disturb it.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			cfg, log, err := stoppedNode(cmd, file)
@@ -130,6 +131,7 @@ func printMembership(w io.Writer, members []cluster.Member) error {
 func printRecovered(w io.Writer, r cluster.Recovered) error {
 	fmt.Fprintf(w, "node %s is now %s; everything up to entry %d counts as committed\n", r.OldID, r.NewID, r.LastIndex)
 	fmt.Fprintf(w, "copy of what was before: %s\n", r.Backup)
+	fmt.Fprintf(w, "history begins at %s; feeders and subscribers are told, and read or send everything again\n", moment(r.HistorySince))
 	fmt.Fprintln(w, "start this node, then the others, each with an empty data directory. The cluster from now on:")
 	fmt.Fprintln(w)
 	return printMembership(w, r.Members)
@@ -156,15 +158,17 @@ func inspectionJSON(i cluster.Inspection) inspectionObject {
 
 // recoveredObject is what `recover --json` prints.
 type recoveredObject struct {
-	OldID     string         `json:"old_id"`
-	NewID     string         `json:"new_id"`
-	Backup    string         `json:"backup"`
-	LastIndex uint64         `json:"last_index"`
-	Members   []memberObject `json:"members"`
+	OldID          string         `json:"old_id"`
+	NewID          string         `json:"new_id"`
+	Backup         string         `json:"backup"`
+	LastIndex      uint64         `json:"last_index"`
+	HistorySinceMS int64          `json:"history_since_ms"`
+	Members        []memberObject `json:"members"`
 }
 
 func recoveredJSON(r cluster.Recovered) recoveredObject {
-	return recoveredObject{OldID: r.OldID, NewID: r.NewID, Backup: r.Backup, LastIndex: r.LastIndex, Members: offlineObjects(r.Members)}
+	return recoveredObject{OldID: r.OldID, NewID: r.NewID, Backup: r.Backup, LastIndex: r.LastIndex, HistorySinceMS: int64(r.HistorySince),
+		Members: offlineObjects(r.Members)}
 }
 
 func offlineObjects(members []cluster.Member) []memberObject {

@@ -20,7 +20,7 @@ func newRoot(version string) *cobra.Command {
 	root.SetVersionTemplate("leasehold {{.Version}}\n")
 	root.AddCommand(
 		serverCommand(version), devCommand(), demoCommand(), queryCommand(), watchCommand(), statusCommand(), membersCommand(), joinCommand(),
-		leaveCommand(), removeCommand(), transferCommand(), recoverCommand(), bindingsCommand(), sourcesCommand(), linksCommand(), feedCommand(),
+		leaveCommand(), removeCommand(), transferCommand(), recoverCommand(), snapshotCommand(), bindingsCommand(), sourcesCommand(), linksCommand(), feedCommand(),
 		readyCommand(), deployCommand(), configCommand(), tlsCommand(), versionCommand(version), manCommand(), benchCommand(),
 	)
 	root.SetFlagErrorFunc(withUsage)

@@ -64,6 +64,8 @@ type statusObject struct {
 	Leader     string       `json:"leader"`
 	Term       uint64       `json:"term"`
 	ServerDUID string       `json:"server_duid"`
+	ClockMS    int64        `json:"clock_ms"`
+	SinceMS    int64        `json:"history_since_ms"`
 	Nodes      []nodeObject `json:"nodes"`
 }
 
@@ -87,7 +89,7 @@ type nodeObject struct {
 
 func statusJSON(r *adminv1.StatusResponse) statusObject {
 	o := statusObject{ClusterID: r.GetClusterId(), Leader: r.GetLeader(), Term: r.GetTerm(), ServerDUID: fmt.Sprintf("%x", r.GetServerDuid()),
-		Nodes: []nodeObject{}}
+		ClockMS: r.GetClockMs(), SinceMS: r.GetHistorySinceMs(), Nodes: []nodeObject{}}
 	for _, n := range r.GetNodes() {
 		o.Nodes = append(o.Nodes, nodeObject{
 			ID: n.GetId(), Name: n.GetName(), State: n.GetState(), Voter: n.GetVoter(), AppliedIndex: n.GetAppliedIndex(),
