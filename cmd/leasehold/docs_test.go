@@ -8,13 +8,23 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/leasehold/leasehold/cluster/ingest"
+	"github.com/leasehold/leasehold/cluster/rpc"
+	"github.com/leasehold/leasehold/cmd/leasehold/config"
 	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
+	"github.com/leasehold/leasehold/protocol/bulk"
+	"github.com/leasehold/leasehold/protocol/leasequery"
+	"github.com/leasehold/leasehold/protocol/starttls"
+	"github.com/leasehold/leasehold/protocol/udp"
 )
 
 // codeBlocks are the fenced blocks of a page below docs that are marked with a language, in order.
@@ -125,4 +135,90 @@ func certificateSerial(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	return c.SerialNumber.String()
+}
+
+// TestPolicyPage: what docs/policy.md shows can be used, and no field of a stanza is left out there.
+func TestPolicyPage(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{{"ca"}, {"server", "node1.example", "--out", "node1"}} {
+		if _, said, err := inProcess(t, append(append([]string{"tls"}, args...), "--dir", filepath.Join(dir, "tls"))...); err != nil {
+			t.Fatalf("%v\n%s", err, said)
+		}
+	}
+	blocks := codeBlocks(t, "policy.md", "yaml")
+	if len(blocks) != 1 {
+		t.Fatalf("docs/policy.md has %d pieces of configuration, want 1", len(blocks))
+	}
+	c, warnings, err := config.Parse(filepath.Join(dir, "node1.yaml"), []byte("name: node1\ndata_dir: /var/lib/leasehold\n"+blocks[0]), nil)
+	if err != nil || len(warnings) > 0 || len(c.Requestors) < 3 {
+		t.Errorf("%d stanzas, %v, warnings %v", len(c.Requestors), err, warnings)
+	}
+	text, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	typ := reflect.TypeFor[config.Requestor]()
+	for i := range typ.NumField() {
+		if key := typ.Field(i).Tag.Get("yaml"); !strings.Contains(string(text), "`"+key+"`") {
+			t.Errorf("docs/policy.md says nothing of %s", key)
+		}
+	}
+}
+
+// describedMetrics takes down the names of what is registered.
+type describedMetrics struct {
+	prometheus.Registerer
+	names map[string]bool
+}
+
+func (d *describedMetrics) Register(c prometheus.Collector) error {
+	all := make(chan *prometheus.Desc)
+	go func() {
+		c.Describe(all)
+		close(all)
+	}()
+	for desc := range all {
+		_, name, _ := strings.Cut(desc.String(), `fqName: "`)
+		name, _, _ = strings.Cut(name, `"`)
+		d.names[name] = true
+	}
+	return nil
+}
+
+func (d *describedMetrics) MustRegister(all ...prometheus.Collector) {
+	for _, c := range all {
+		d.Register(c)
+	}
+}
+
+// TestPagesNameRealMetrics: an alarm on a metric that is not there never goes off.
+func TestPagesNameRealMetrics(t *testing.T) {
+	d := &describedMetrics{names: map[string]bool{}}
+	bulk.NewMetrics(d)
+	leasequery.NewMetrics(d)
+	udp.NewMetrics(d)
+	starttls.NewMetrics(d)
+	rpc.NewMetrics(d)
+	ingest.NewMetrics(d)
+	registerNodeMetrics(d, nil, nil)
+	d.names[metricDrain] = true
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) < 4 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	named := 0
+	for _, page := range append(pages, "../../README.md", "../../CHANGELOG.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`leasehold_[a-z_]+[a-z]`).FindAllString(string(text), -1) {
+			if named++; !d.names[name] {
+				t.Errorf("%s names %s, which is no metric", page, name)
+			}
+		}
+	}
+	if named < 10 {
+		t.Errorf("only %d metrics are named: is the pattern right?", named)
+	}
 }
