@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"math"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -26,18 +27,40 @@ func (c Config) limiterOf(entry *leasequery.Requestor) *rate.Limiter {
 }
 
 // pace returns when the requestor's rate allows the query that has come; until then nothing more is read (RFC 5460 7.3). Nothing is
-// lost: what waits, waits in the requestor's socket. errStop when the connection is to end.
+// lost: what waits, waits in the requestor's socket. Meanwhile the connection counts as idle, and may make room for another. errStop when
+// it is to end.
 func (c *conn) pace() error {
 	limiter := c.requestor.limiter
-	if limiter == nil || limiter.Allow() {
+	if limiter == nil {
+		return nil
+	}
+	turn := limiter.Reserve()
+	wait := turn.Delay()
+	if wait == 0 {
 		return nil
 	}
 	c.server.metrics.paced.Inc()
 	c.handOver(true) // the queries before this one have been allowed
-	if limiter.Wait(c.ctx) != nil {
-		return errStop
+	c.mu.Lock()
+	c.unread = true
+	c.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return nil
+		case <-c.room:
+		case <-c.ctx.Done():
+		}
+		c.mu.Lock()
+		stop := c.ending != "" || c.draining
+		c.mu.Unlock()
+		if stop {
+			turn.Cancel()
+			return errStop
+		}
 	}
-	return nil
 }
 
 // spent tells whether the requestor has used up some of what its rate allows, so that it must not be forgotten.

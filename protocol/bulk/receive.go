@@ -190,12 +190,18 @@ func (c *conn) handle(frame []byte) error {
 		if c.subscribed() {
 			return c.besideSubscription(m)
 		}
+		if err := c.pace(); err != nil {
+			return err
+		}
 		return c.begin(m)
 	case dhcpv6.MessageStartTLS:
 		// RFC 7653 9.1: the connection stays as it is, in clear.
 		_, err := c.refuse(m, dhcpv6.StatusTLSConnectionRefused, "TLS is not available")
 		return err
 	case dhcpv6.MessageActiveLeasequery:
+		if err := c.pace(); err != nil {
+			return err
+		}
 		return c.startSubscription(m)
 	}
 	c.discard(discardType)
@@ -212,10 +218,6 @@ func (c *conn) begin(m dhcpv6.Message) error {
 		return nil
 	case !ok:
 		return errStop
-	}
-	if err := c.pace(); err != nil {
-		c.leave(q)
-		return err
 	}
 	if !c.requestor.queries.TryAcquire(1) {
 		c.handOver(true) // the answers that hold the tokens may be our own

@@ -100,10 +100,6 @@ func (c *conn) startSubscription(m dhcpv6.Message) error {
 	if c.server.retiring.Load() { // Retire may have looked at this connection before
 		c.retire()
 	}
-	if err := c.pace(); err != nil {
-		c.leave(q)
-		return err
-	}
 	sub, err := c.server.subscribe(c.ctx, leasequery.Request{Message: m, Peer: c.peer, Requestor: c.entry, Over: leasequery.TCP})
 	switch {
 	case errors.Is(err, leasequery.ErrDiscard):
