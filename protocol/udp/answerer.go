@@ -138,8 +138,8 @@ func (a *answerer) relayed(q *question, r leasequery.Request, to *reply) (err er
 	begin := len(a.octets)
 	a.octets = a.relays.open(a.octets)
 	r.Envelope = len(a.octets) - begin
-	if s := a.relays.vpn(); s != dhcpv6.StatusSuccess {
-		a.octets, err = a.batch.Refuse(a.octets, r, s, "no address space but the global one")
+	if s, text := a.relays.vpn(); s != dhcpv6.StatusSuccess {
+		a.octets, err = a.batch.Refuse(a.octets, r, s, text)
 	} else {
 		a.octets, err = a.batch.Answer(a.octets, r)
 	}

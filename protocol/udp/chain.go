@@ -65,9 +65,9 @@ func (c *chain) fromPort() bool {
 	return ok
 }
 
-// vpn is the status that a query gets for what its relays say of its address space (OPTION_VSS, RFC 6607 7); StatusSuccess where
-// they say nothing, or the global one.
-func (c *chain) vpn() dhcpv6.Status {
+// vpn is the status that a query gets for what its relays say of its address space (OPTION_VSS, RFC 6607 7), with its text;
+// StatusSuccess where they say nothing, or the global one.
+func (c *chain) vpn() (s dhcpv6.Status, text string) {
 	for i := range c.n {
 		for code, v := range c.levels[i].Options.All() {
 			if code != dhcpv6.OptionVSS {
@@ -75,13 +75,13 @@ func (c *chain) vpn() dhcpv6.Status {
 			}
 			switch x, err := dhcpv6.ParseVSS(v); {
 			case err != nil:
-				return dhcpv6.StatusMalformedQuery
+				return dhcpv6.StatusMalformedQuery, "OPTION_VSS is empty"
 			case x.Type != dhcpv6.VSSGlobal:
-				return dhcpv6.StatusNotConfigured
+				return dhcpv6.StatusNotConfigured, "no address space but the global one"
 			}
 		}
 	}
-	return dhcpv6.StatusSuccess
+	return dhcpv6.StatusSuccess, ""
 }
 
 // open appends the Relay-reply messages around an answer (RFC 8415 19.3), up to where the answer goes.

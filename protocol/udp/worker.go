@@ -117,12 +117,12 @@ func (w *worker) vet(q *question, truncated bool, now time.Time) (reason string)
 	if reason := w.unwrap(q); reason != "" {
 		return reason
 	}
-	m, err := dhcpv6.ParseMessage(q.octets[q.inner:q.end])
-	switch {
-	case err != nil:
-		return discardFraming
-	case m.Type != dhcpv6.MessageLeasequery:
+	message := q.octets[q.inner:q.end]
+	if len(message) > 0 && dhcpv6.MessageType(message[0]) != dhcpv6.MessageLeasequery {
 		return discardType
+	}
+	if _, err := dhcpv6.ParseMessage(message); err != nil {
+		return discardFraming
 	}
 	return ""
 }
