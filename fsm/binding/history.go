@@ -28,6 +28,9 @@ type History interface {
 	Change() uint64
 	// HistorySince is the time from which on every change and every end is still to be found.
 	HistorySince() Time
+	// HistoryAfter is the number behind which every change and every end is still to be found: a reader at that number, or behind
+	// it, has missed nothing. HistorySince cannot tell that of a reader who has seen the newest end and waits while it is pruned.
+	HistoryAfter() uint64
 	// LinksChanged grows whenever the definition of a link has changed, so that a query's link-address may select others. It
 	// counts on this node alone.
 	LinksChanged() uint64
@@ -42,7 +45,9 @@ type History interface {
 // Feed tells of changes as they are applied on this node.
 type Feed interface {
 	// After appends to dst, up to its capacity, the changes behind the number after, in order. ok is false when the feed does
-	// not reach so far back: History.Oldest does.
+	// not reach so far back: History.Oldest does. A view shows them all if it is taken behind the call, or if its Change is not
+	// below theirs. A view may also show changes that the feed does not have yet: nothing is left to be told only to a reader
+	// whose position is not below the view's Change.
 	After(after uint64, dst []Mark) (marks []Mark, ok bool)
 	// Changed is closed when the next change has been applied; a view taken then shows it. Ask for it before looking.
 	Changed() <-chan struct{}

@@ -23,10 +23,7 @@ func (v *View) Changes(after uint64) *Changes {
 
 // ChangeAt is a number behind which lie all changes made at the closed time t or later, and none made before.
 func ChangeAt(t binding.Time) uint64 {
-	if t <= 0 {
-		return 0
-	}
-	return uint64(t)<<markBits - 1
+	return binding.ChangesFrom(t)
 }
 
 // Newest is the number of the newest change of the client that Next filled in last.

@@ -51,9 +51,7 @@ func addressOctets(bits uint8) int { return (int(bits) + 7) / 8 }
 
 // A mark numbers a change: the closed time in milliseconds above, a count within the millisecond below. Marks grow in the
 // order of the log, so that one number serves both the order and the time of changes.
-const markBits = 20
-
-func markTime(mark uint64) binding.Time { return binding.Time(mark >> markBits) }
+func markTime(mark uint64) binding.Time { return binding.ChangeTime(mark) }
 
 // ended tells whether the entry is an end.
 func (e *entry) ended() bool { return e.state != binding.Active }

@@ -60,6 +60,7 @@ func (s *Store) settleDue(d move, c *Counts) {
 	if d.order.mark != 0 {
 		if s.drop(d.place, d.duid, &d.order) {
 			s.historySince = max(s.historySince, markTime(d.order.mark)+1)
+			s.forgotten = max(s.forgotten, d.order.mark)
 			c.Pruned++
 		}
 		return

@@ -32,7 +32,7 @@ func (s *Store) Change() uint64 { return s.mark }
 
 // nextMark numbers the next change, which is of a client at the place.
 func (s *Store) nextMark(lh uint64) uint64 {
-	s.mark = max(s.mark+1, uint64(max(s.clock, 0))<<markBits)
+	s.mark = max(s.mark, binding.ChangesFrom(s.clock)) + 1
 	m := &s.marks
 	if m.limit > 0 {
 		if len(m.made) == m.limit {

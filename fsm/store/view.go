@@ -31,6 +31,7 @@ type state struct {
 	mark         uint64
 	history      binding.Time
 	historySince binding.Time
+	historyAfter uint64
 	linksChanged uint64
 }
 
@@ -92,8 +93,8 @@ func (s *Store) freeze() *state {
 		relays: pairRoot{s.relays.root, s.relays.height}, remotes: pairRoot{s.remotes.root, s.remotes.height},
 		links: s.links.Snapshot(), sources: s.Sources(), sums: s.sums,
 		index: s.index, clock: s.clock, mark: s.mark, history: s.history, historySince: s.historySince,
-		linksChanged: s.linksChanged(),
-		pin:          s.epochs.pinNow(),
+		historyAfter: s.historyAfter(), linksChanged: s.linksChanged(),
+		pin: s.epochs.pinNow(),
 	}
 	for _, src := range s.sources {
 		c := *src
@@ -136,6 +137,17 @@ func (v *View) SourceName(number uint16) string {
 // HistorySince is the time from which on every end and every change is still to be found (RFC 7653 8.4.1: older asks get
 // DataMissing).
 func (v *View) HistorySince() binding.Time { return v.historySince }
+
+// HistoryAfter is the number behind which every end and every change is still to be found: the newest end that was forgotten here,
+// or, where that is not known any more, the last number before HistorySince; never more than Change.
+func (v *View) HistoryAfter() uint64 { return v.historyAfter }
+
+func (s *Store) historyAfter() uint64 {
+	if s.forgotten != 0 && markTime(s.forgotten)+1 == s.historySince {
+		return s.forgotten
+	}
+	return min(ChangeAt(s.historySince), s.mark)
+}
 
 // Change is the number of the newest change.
 func (v *View) Change() uint64 { return v.mark }
