@@ -45,7 +45,8 @@ type Answer struct {
 	now         binding.Time // what lifetimes count from
 	selection   binding.Query
 	around      netip.Addr     // by address: match what is or contains it, rather than the selection's key
-	leaving     bool           // whether the portrait's link is no longer one that the query selects
+	leaving     bool           // whether the portrait's link is not, or no longer, one that the query selects
+	formerly    netip.Addr     // the link-address that may have selected such a link for the sake of a binding that has ended
 	span        *changes       // what a query for a span of time is about; else nil
 	walks       int            // of such a query: walks that are over
 	other       binding.Client // of such a query: who has what another client had

@@ -29,14 +29,32 @@ func (a *Answer) touched() bool {
 }
 
 // A reassigned address is told of by its old owner's end before its new owner's lease, whatever the order of clients. So an answer
-// that is about a span of time is two walks: the first tells of the ends of what somebody else has now, the second of the rest.
+// that is about a span of time is two walks: the first tells of the clients whose ends are of what somebody else has now, the second
+// of the rest. Where a client of the first has itself what another's end is about, as when two have changed places, only its ends are
+// told in the first.
 
 // divide leaves of the portrait what belongs to this walk, and tells whether that is anything.
 func (a *Answer) divide() bool {
 	p := &a.portrait
+	given, contested := false, false
+	for _, i := range p.shown {
+		e := &p.client.Entries[i]
+		if e.State != binding.Active {
+			given = given || a.heldElsewhere(e, binding.Query{})
+		} else if !p.exit {
+			contested = contested || a.heldElsewhere(e, binding.Query{Ended: true})
+		}
+	}
+	switch {
+	case !given:
+		return a.walks == 1
+	case !contested:
+		return a.walks == 0
+	}
 	kept := p.shown[:0]
 	for _, i := range p.shown {
-		if e := &p.client.Entries[i]; (e.State != binding.Active && a.taken(e)) == (a.walks == 0) {
+		e := &p.client.Entries[i]
+		if (e.State != binding.Active && a.heldElsewhere(e, binding.Query{})) == (a.walks == 0) {
 			kept = append(kept, i)
 		}
 	}
@@ -44,11 +62,10 @@ func (a *Answer) divide() bool {
 	return len(kept) > 0
 }
 
-// taken tells whether another client has the binding's address or prefix in force.
-func (a *Answer) taken(e *binding.Entry) bool {
-	key := binding.Key{Prefix: e.Prefix, Delegated: e.Kind == binding.PD}
-	cursor := a.view.Select(binding.Query{By: binding.ByAddress, Key: key})
-	for cursor.Next(&a.other) {
+// heldElsewhere tells whether another client has what the entry is about: in force, or also its end.
+func (a *Answer) heldElsewhere(e *binding.Entry, q binding.Query) bool {
+	q.By, q.Key = binding.ByAddress, binding.Key{Prefix: e.Prefix, Delegated: e.Kind == binding.PD}
+	for cursor := a.view.Select(q); cursor.Next(&a.other); {
 		if a.other.Link != a.portrait.client.Link || string(a.other.DUID) != string(a.portrait.client.DUID) {
 			return true
 		}

@@ -21,13 +21,14 @@ const maxTrailer = 48 << 10
 
 // portrait is what is said of one client in one or more messages.
 type portrait struct {
-	client  binding.Client
-	shown   []int        // indexes of the entries that are shown, in order
-	next    int          // the first of shown that no message has had yet
-	newest  binding.Time // newest transaction of what is shown
-	exit    bool         // whether all of it is told as ended
-	told    keyed        // the newest that was told
-	trailer []byte       // client options and relay data, the same in all messages
+	client    binding.Client
+	shown     []int        // indexes of the entries that are shown, in order
+	next      int          // the first of shown that no message has had yet
+	newest    binding.Time // newest transaction of what is shown
+	exit      bool         // whether all of it is told as ended
+	told      keyed        // the newest that was told
+	temporary bool         // whether the client has, or had, temporary addresses
+	trailer   []byte       // client options and relay data, the same in all messages
 }
 
 // examine finds out what to show of p.client: every binding in force that the requestor may see, if one of them is what the

@@ -29,16 +29,20 @@ func (s *Subscription) look() {
 	if s.missing != "" {
 		return
 	}
+	if s.position >= s.newest {
+		s.level = s.position
+	}
 	switch {
-	case s.view.Change() < s.position:
+	case s.view.Change() < s.newest:
 		s.lose(lostState, "this server has gone back to an older state")
-	case s.view.HistorySince() > s.seen && s.position < s.view.Change():
+	case s.position < historyAfter(s.view):
 		s.lose(lostMidway, "changes before %d s of base time are no longer kept", baseTimeAbove(s.view.HistorySince()))
 	case s.linksDiffer():
 		s.lose(lostLinks, "other links have the link-address %v now", s.linkAddress)
 	case s.pending:
 		s.pending = s.again()
 	}
+	s.newest = s.view.Change()
 }
 
 // advance finds the next change that is to be told of.
@@ -49,6 +53,7 @@ func (s *Subscription) advance() bool {
 			s.waiting = true
 			if s.position >= s.view.Change() || len(s.marks) > s.next {
 				s.seen = max(s.seen, s.view.Clock())
+				s.position = max(s.position, binding.ChangesFrom(s.view.Clock()))
 			}
 			return false
 		}
@@ -125,42 +130,49 @@ func (s *Subscription) examine(m binding.Mark) bool {
 
 // portray looks at the client of s.mark.
 func (s *Subscription) portray() bool {
-	a, c, m := &s.answer, &s.answer.portrait.client, s.mark
-	if !s.view.At(m, c) || !s.onLinks(c.Link) || a.selection.By == binding.ByClientID && string(c.DUID) != string(a.selection.Value) {
+	a, c := &s.answer, &s.answer.portrait.client
+	if !s.view.At(s.mark, c) || a.selection.By == binding.ByClientID && string(c.DUID) != string(a.selection.Value) {
+		return false
+	}
+	a.restrictor.forget()
+	changed, permitted, newest := (*binding.Entry)(nil), false, uint64(0)
+	for i := range c.Entries {
+		e := &c.Entries[i]
+		newest = max(newest, e.Change)
+		if e.Change == s.mark.Change {
+			changed, permitted = e, a.restrictor.permits(s.view, c.Link, e)
+		}
+	}
+	if changed == nil {
+		return false
+	}
+	live := changed.State == binding.Active
+	if newest > s.mark.Change && (live || !permitted) { // what is in force is told at the client's newest change
 		return false
 	}
 	a.keepPermitted()
-	changed, later := (*binding.Entry)(nil), false
+	if !permitted && !s.untold(c, s.level) || permitted && !live && s.toldEarly(c) {
+		return false
+	}
+	s.placeOnLinks(c.Link)
+	return a.portray(s.mark.Change, changes{s.mark.Change, math.MaxUint64})
+}
+
+// untold tells whether the client has something in force that was changed behind the number, up to s.mark. A change that the
+// requestor may not see tells of that, where it is the client's newest, and of nothing else.
+func (s *Subscription) untold(c *binding.Client, behind uint64) bool {
 	for i := range c.Entries {
-		e := &c.Entries[i]
-		if e.Change == m.Change {
-			changed = e
+		if e := &c.Entries[i]; e.State == binding.Active && e.Change > behind && e.Change <= s.mark.Change {
+			return true
 		}
-		later = later || e.Change > m.Change
 	}
-	switch {
-	case changed == nil:
-		return false
-	case changed.State == binding.Active && later: // told whole at its newest change
-		return false
-	case changed.State != binding.Active && s.toldEarly(c):
-		return false
-	}
-	a.leaving = s.linkAddress.IsValid() && !s.isLink(s.links, c.Link)
-	return a.portray(m.Change, changes{m.Change, math.MaxUint64})
+	return false
 }
 
 // toldEarly tells whether all that is to be said at the end s.mark was said in the message before.
 func (s *Subscription) toldEarly(c *binding.Client) bool {
-	if s.pending || s.mark.Change > s.last.ends || c.Link != s.last.link || string(c.DUID) != string(s.last.duid) {
-		return false
-	}
-	for i := range c.Entries {
-		if e := &c.Entries[i]; e.State == binding.Active && e.Change > s.last.live && e.Change <= s.mark.Change {
-			return false
-		}
-	}
-	return true
+	return !s.pending && s.mark.Change <= s.last.ends && c.Link == s.last.link && string(c.DUID) == string(s.last.duid) &&
+		!s.untold(c, s.last.live)
 }
 
 // again looks anew at a client that was not told whole before its view was given back, and goes on behind what was told of it. It is
@@ -178,4 +190,12 @@ func (s *Subscription) again() bool {
 	}
 	p.told = told
 	return p.next < len(p.shown)
+}
+
+// historyAfter is the number behind which every change and every end is still to be found.
+func historyAfter(v binding.History) uint64 {
+	if h, ok := v.(interface{ HistoryAfter() uint64 }); ok {
+		return h.HistoryAfter()
+	}
+	return binding.ChangesFrom(v.HistorySince())
 }

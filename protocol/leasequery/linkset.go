@@ -1,6 +1,7 @@
 package leasequery
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/leasehold/leasehold/fsm/binding"
@@ -9,9 +10,14 @@ import (
 // maxLinks is how many links that no link-address selects any more are remembered for the ends on them.
 const maxLinks = 1024
 
-// onLinks tells whether a link is one that the subscription is about.
-func (s *Subscription) onLinks(id binding.LinkID) bool {
-	return !s.linkAddress.IsValid() || s.isLink(s.links, id) || s.isLink(s.left, id)
+// placeOnLinks settles what of a client on the link is told of. Of one on a link that is not selected it is only ends: if the link
+// was selected until a moment ago, any, else those of bindings for whose relay's sake it was selected.
+func (s *Subscription) placeOnLinks(id binding.LinkID) {
+	a := &s.answer
+	a.leaving, a.formerly = s.linkAddress.IsValid() && !s.isLink(s.links, id), netip.Addr{}
+	if a.leaving && !s.isLink(s.left, id) {
+		a.formerly = s.linkAddress
+	}
 }
 
 // isLink tells whether a link is in a sorted list.
@@ -42,6 +48,7 @@ func (s *Subscription) linksDiffer() bool {
 		}
 	}
 	s.links, s.asked = s.asked, s.links
+	s.level = 0 // nothing was told of clients on a link that is new
 	slices.Sort(s.left)
 	s.left = slices.DeleteFunc(slices.Compact(s.left), func(id binding.LinkID) bool { return s.isLink(s.links, id) })
 	if len(s.left) > maxLinks {

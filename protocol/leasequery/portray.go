@@ -30,23 +30,37 @@ func (a *Answer) keepPermitted() {
 func (a *Answer) portray(live uint64, ends changes) bool {
 	p := &a.portrait
 	p.shown, p.next, p.newest, p.exit = p.shown[:0], 0, 0, false
-	inForce, ended := false, (*binding.Entry)(nil)
+	inForce, ended, lapsed := false, (*binding.Entry)(nil), (*binding.Entry)(nil)
+	p.temporary = false
 	for i := range p.client.Entries {
 		e := &p.client.Entries[i]
+		p.temporary = p.temporary || e.Kind == binding.TA
 		switch {
+		case e.State == binding.Active && (a.leaving || !a.matches(e)):
+		case e.State == binding.Active && a.inForce(e):
+			inForce = true
 		case e.State == binding.Active:
-			inForce = inForce || !a.leaving && a.inForce(e) && a.matches(e)
-		case ends.has(e.Change) && a.matches(e):
+			lapsed = e
+		case ends.has(e.Change) && a.matches(e) && a.wasSelected(e):
 			ended = tells(ended, e)
 		}
 	}
 	switch {
-	case inForce:
-		return a.portrayWhole(live, ends, ended)
+	case inForce || lapsed != nil && a.span == nil: // to a subscriber what has run out is there until its end is told
+		return a.portrayWhole(live, ends, cmp.Or(ended, lapsed))
 	case ended != nil:
 		return a.portrayExit(ends, ended)
 	}
 	return false
+}
+
+// wasSelected tells whether an end on a link that the query's link-address does not select is of a binding for whose sake it did.
+func (a *Answer) wasSelected(e *binding.Entry) bool {
+	if !a.formerly.IsValid() {
+		return true
+	}
+	at, ok := e.Chain.LinkAddress()
+	return ok && at == a.formerly
 }
 
 // tells is which of two matching entries the relay chain is told of: the one of the newest transaction, and between those of the
@@ -58,8 +72,8 @@ func tells(old, e *binding.Entry) *binding.Entry {
 	return old
 }
 
-// portrayWhole shows a client that matches. ended is what its chain comes from when nothing shown matches.
-func (a *Answer) portrayWhole(live uint64, ends changes, ended *binding.Entry) bool {
+// portrayWhole shows a client that matches. other is what its chain comes from when nothing in force that is shown matches.
+func (a *Answer) portrayWhole(live uint64, ends changes, other *binding.Entry) bool {
 	p := &a.portrait
 	var match, described, before *binding.Entry // before is the entry in force that was met last
 	for i := range p.client.Entries {
@@ -78,16 +92,26 @@ func (a *Answer) portrayWhole(live uint64, ends changes, ended *binding.Entry) b
 			if len(e.Options) > 0 && (described == nil || e.LastTransaction > described.LastTransaction) {
 				described = e
 			}
-		} else if !ends.has(e.Change) || sameKey(before, e) {
+		} else if !ends.has(e.Change) || sameKey(before, e) || p.temporary && a.hasInForce(e) {
 			continue
 		}
 		p.show(i)
 	}
 	if match == nil {
-		match = ended
+		match = other
 	}
 	a.appendTrailer(match, described)
 	return len(p.shown) > 0
+}
+
+// hasInForce tells whether the client has the address of an end in force, under another kind: addresses of both kinds are one key.
+func (a *Answer) hasInForce(end *binding.Entry) bool {
+	for i := range a.portrait.client.Entries {
+		if e := &a.portrait.client.Entries[i]; e.State == binding.Active && sameKey(e, end) && a.inForce(e) {
+			return true
+		}
+	}
+	return false
 }
 
 // portrayExit shows a client that matches no more, by its matching end.

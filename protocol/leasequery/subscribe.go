@@ -146,7 +146,8 @@ func (s *Subscription) resolve(view binding.History, q *query) *refusal {
 // start finds the change behind which the subscription begins (RFC 7653 8.4.1).
 func (s *Subscription) start(view binding.History, q *query) {
 	now := view.Clock()
-	s.position, s.seen = view.Change(), now
+	s.skipTo(view)
+	s.newest = view.Change()
 	if !q.span.hasStart {
 		return
 	}
@@ -158,9 +159,16 @@ func (s *Subscription) start(view binding.History, q *query) {
 		s.lose(lostAhead, "the start time is %d s ahead", (from-now)/1000)
 	default:
 		s.catchingUp, s.target = true, view.Change()
-		s.position = min(binding.ChangesFrom(from), view.Change())
+		s.position = min(binding.ChangesFrom(from), s.position)
+		s.level = s.position
 		s.seen = min(from, now)
 	}
+}
+
+// skipTo moves the position behind all that the view knows. Changes that are yet to come have numbers of its clock or later.
+func (s *Subscription) skipTo(view binding.History) {
+	s.position, s.seen = max(view.Change(), binding.ChangesFrom(view.Clock())), view.Clock()
+	s.level = s.position
 }
 
 // baseTimeAbove is the first whole second at or behind t, as RFC 7653 6.3.1 writes it.

@@ -23,6 +23,8 @@ type Subscription struct {
 
 	position   uint64       // all changes up to this one have been told of
 	seen       binding.Time // all changes before this time have been
+	newest     uint64       // the newest change of the newest state that was looked at
+	level      uint64       // the position when last all was told of the state before the newest
 	catchingUp bool         // whether CatchUpComplete is still to come
 	target     uint64       // the newest change at the time of acceptance
 	missing    string       // what the next message says with DataMissing, unless ""
@@ -82,11 +84,10 @@ func (s *Subscription) message(dst []byte) ([]byte, error) {
 		out, _, err := s.answer.refusal(dst)
 		return out, err
 	}
-	if s.started && s.view == nil && s.answer.engine.stale(s.history) {
-		return s.Abort(dst, dhcpv6.StatusQueryTerminated, "this server is not up to date; ask another")
-	}
 	if s.view == nil {
-		s.look()
+		if s.look(); s.started && s.answer.engine.stale(s.history) { // asked behind the view
+			return s.Abort(dst, dhcpv6.StatusQueryTerminated, "this server is not up to date; ask another")
+		}
 	}
 	if s.missing != "" {
 		return s.tellMissing(dst)
@@ -130,7 +131,7 @@ func (s *Subscription) open(dst []byte) []byte {
 func (s *Subscription) tellMissing(dst []byte) ([]byte, error) {
 	text := s.missing
 	s.missing = ""
-	s.position, s.seen = s.view.Change(), s.view.Clock()
+	s.skipTo(s.view)
 	s.answer.baseAt = s.seen
 	return dhcpv6.StatusCode{Status: dhcpv6.StatusDataMissing, Text: text}.AppendBinary(s.open(dst))
 }
