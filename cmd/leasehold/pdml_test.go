@@ -16,13 +16,27 @@ import (
 // Defects of the dissector (tshark 4.0) on correct messages. Each has a proof: a packet made from the RFC's text that it
 // complains about all the same. Nothing else that it complains about is allowed.
 const (
-	defectEmptyDone = "a LEASEQUERY-DONE of 4 octets, which RFC 5460 5.2.2 asks for, is shown as malformed"
-	defectRelayData = "the message in OPTION_LQ_RELAY_DATA is read as text, and has \"Trailing stray characters\""
+	defectEmptyDone   = "a message of 4 octets, as LEASEQUERY-DONE (RFC 5460 5.2.2) and STARTTLS (RFC 7653 6.2.2) are, is shown as malformed"
+	defectRelayData   = "the message in OPTION_LQ_RELAY_DATA is read as text, and has \"Trailing stray characters\""
+	defectActiveTypes = "REPLY, ACTIVELEASEQUERY and STARTTLS over TCP, which RFC 7653 brought, are not allowed"
+	defectTypesByUDP  = "query types 3 to 5 over UDP, which are to be answered (RFC 5007 4.4.1), are shown as malformed"
+	defectFQDN        = "OPTION_CLIENT_FQDN in OPTION_CLIENT_DATA, which the ORO of a query may ask for (RFC 5007 4.1.2.2), is not permitted"
 )
 
-// dissected is one bulk leasequery message as tshark reads it: the fields by name, each with its values in order.
+// expertDefects are the defects by what tshark says then.
+var expertDefects = map[string]string{
+	"Message Type 7 not allowed by DHCPv6 Bulk Leasequery":         defectActiveTypes,
+	"Message Type 22 not allowed by DHCPv6 Bulk Leasequery":        defectActiveTypes,
+	"Message Type 23 not allowed by DHCPv6 Bulk Leasequery":        defectActiveTypes,
+	"LQ-QUERY: Query types only supported by Bulk Leasequery":      defectTypesByUDP,
+	"This message type is not permitted to use OPTION_CLIENT_FQDN": defectFQDN,
+}
+
+// dissected is one leasequery message as tshark reads it: the fields by name, each with its values in order. Over UDP the messages
+// that relays' messages carry are in the same one.
 type dissected struct {
-	kind   int
+	udp    bool
+	kind   int // the outermost message's
 	fields map[string][]string
 }
 
@@ -39,10 +53,11 @@ func requireTshark(t *testing.T) {
 	}
 }
 
-// dissect has tshark read a capture of a bulk leasequery server's port.
+// dissect has tshark read a capture of a leasequery server's port.
 func dissect(t *testing.T, capture string, port uint16) (messages []dissected, complaints []complaint) {
 	t.Helper()
-	cmd := exec.Command("tshark", "-r", capture, "-d", "tcp.port=="+strconv.Itoa(int(port))+",dhcpv6.bulk_leasequery", "-T", "pdml")
+	cmd := exec.Command("tshark", "-r", capture, "-d", "tcp.port=="+strconv.Itoa(int(port))+",dhcpv6.bulk_leasequery",
+		"-d", "udp.port=="+strconv.Itoa(int(port))+",dhcpv6", "-T", "pdml")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +66,7 @@ func dissect(t *testing.T, capture string, port uint16) (messages []dissected, c
 		t.Fatal(err)
 	}
 	d := xml.NewDecoder(out)
+	depth := 0 // of elements: a packet's protocols are at the third
 	var here *dissected
 	option, protocol := "", ""
 	for {
@@ -61,10 +77,14 @@ func dissect(t *testing.T, capture string, port uint16) (messages []dissected, c
 		if err != nil {
 			t.Fatalf("read what tshark says: %v", err)
 		}
+		if _, ok := token.(xml.EndElement); ok {
+			depth--
+		}
 		e, ok := token.(xml.StartElement)
 		if !ok {
 			continue
 		}
+		depth++
 		name, show := attribute(e, "name"), attribute(e, "show")
 		switch {
 		case e.Name.Local == "packet":
@@ -72,25 +92,32 @@ func dissect(t *testing.T, capture string, port uint16) (messages []dissected, c
 		case e.Name.Local == "proto" && name == "dhcpv6.bulk_leasequery":
 			messages = append(messages, dissected{fields: map[string][]string{}})
 			here, option, protocol = &messages[len(messages)-1], "", name
+		case e.Name.Local == "proto" && name == "dhcpv6" && here == nil: // else it is what a relay's message carries
+			messages = append(messages, dissected{udp: true, fields: map[string][]string{}})
+			here, option, protocol = &messages[len(messages)-1], "", name
+		case e.Name.Local == "proto" && name == "_ws.malformed" && depth > 3: // marks the field whose expert's message tells why
 		case e.Name.Local == "proto" && name == "_ws.malformed":
 			c := complaint{text: "malformed packet"}
-			if here != nil && here.kind == 16 && here.first("dhcpv6.bulk_leasequery.size") == "4" {
+			if here != nil && (here.kind == 16 || here.kind == 23) && here.first("dhcpv6.bulk_leasequery.size") == "4" {
 				c.defect = defectEmptyDone
 			}
 			complaints, protocol = append(complaints, c), name
 		case e.Name.Local == "proto":
 			protocol = name
-		case name == "_ws.expert.message" && protocol == "dhcpv6.bulk_leasequery":
-			c := complaint{text: show}
-			if option == "47" && show == "Trailing stray characters" {
+		case name == "_ws.expert.message" && (protocol == "dhcpv6.bulk_leasequery" || protocol == "dhcpv6"):
+			c := complaint{text: show, defect: expertDefects[show]}
+			switch {
+			case option == "47" && show == "Trailing stray characters":
 				c.defect = defectRelayData
+			case c.defect == defectTypesByUDP && !here.udp, c.defect == defectFQDN && option != "39":
+				c.defect = ""
 			}
 			complaints = append(complaints, c)
 		case here != nil && name != "":
 			if name == "dhcpv6.option.type" {
 				option = show
 			}
-			if name == "dhcpv6.bulk_leasequery.msgtype" {
+			if name == "dhcpv6.bulk_leasequery.msgtype" || name == "dhcpv6.msgtype" && here.kind == 0 {
 				here.kind, _ = strconv.Atoi(show) // a number: the dissector's own
 			}
 			here.fields[name] = append(here.fields[name], show)
@@ -121,27 +148,48 @@ func attribute(e xml.StartElement, name string) string {
 // writeCapture makes a capture of one TCP segment with the payload, from a server's port.
 func writeCapture(t *testing.T, port uint16, payload []byte) string {
 	t.Helper()
-	be, le := binary.BigEndian, binary.LittleEndian
-	tcp := be.AppendUint16(nil, port)
-	tcp = be.AppendUint16(tcp, 40000)
+	tcp := binary.BigEndian.AppendUint16(nil, port)
+	tcp = binary.BigEndian.AppendUint16(tcp, 40000)
 	tcp = append(tcp, 0, 0, 0, 1, 0, 0, 0, 1, 5<<4, 0x18, 0xff, 0xff, 0, 0, 0, 0)
-	tcp = append(tcp, payload...)
-	packet := append([]byte{6 << 4, 0, 0, 0}, be.AppendUint16(nil, uint16(len(tcp)))...)
-	packet = append(packet, 6, 64)
-	for range 2 {
-		a := netip.IPv6Loopback().As16()
-		packet = append(packet, a[:]...)
+	return writePackets(t, 6, append(tcp, payload...))
+}
+
+// writeDatagrams makes a capture of UDP datagrams with the payloads, from a server's port.
+func writeDatagrams(t *testing.T, port uint16, payloads ...[]byte) string {
+	t.Helper()
+	var all [][]byte
+	for _, p := range payloads {
+		udp := binary.BigEndian.AppendUint16(nil, port)
+		udp = binary.BigEndian.AppendUint16(udp, 40000)
+		udp = binary.BigEndian.AppendUint16(udp, uint16(8+len(p)))
+		all = append(all, append(append(udp, 0, 0), p...))
 	}
-	packet = append(packet, tcp...)
+	return writePackets(t, 17, all...)
+}
+
+// writePackets makes a capture of IPv6 packets of a protocol.
+func writePackets(t *testing.T, protocol byte, payloads ...[]byte) string {
+	t.Helper()
+	be, le := binary.BigEndian, binary.LittleEndian
 	const linktypeIPv6 = 229
 	file := le.AppendUint32(nil, 0xa1b2c3d4)
 	file = append(file, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0)
 	file = le.AppendUint32(file, linktypeIPv6)
-	file = append(file, make([]byte, 8)...)
-	file = le.AppendUint32(file, uint32(len(packet)))
-	file = le.AppendUint32(file, uint32(len(packet)))
+	for _, p := range payloads {
+		packet := append([]byte{6 << 4, 0, 0, 0}, be.AppendUint16(nil, uint16(len(p)))...)
+		packet = append(packet, protocol, 64)
+		for range 2 {
+			a := netip.IPv6Loopback().As16()
+			packet = append(packet, a[:]...)
+		}
+		packet = append(packet, p...)
+		file = append(file, make([]byte, 8)...)
+		file = le.AppendUint32(file, uint32(len(packet)))
+		file = le.AppendUint32(file, uint32(len(packet)))
+		file = append(file, packet...)
+	}
 	name := filepath.Join(t.TempDir(), "proof.pcap")
-	if err := os.WriteFile(name, append(file, packet...), 0o644); err != nil {
+	if err := os.WriteFile(name, file, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return name

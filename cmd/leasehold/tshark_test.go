@@ -40,10 +40,42 @@ func TestDissectorDefects(t *testing.T) {
 		0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, // link-address
 		0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, // peer-address
 	}
-	for defect, octets := range map[string][]byte{defectEmptyDone: done, defectRelayData: relayed} {
-		_, complaints := dissect(t, writeCapture(t, port, octets), port)
-		if len(complaints) == 0 || slices.ContainsFunc(complaints, func(c complaint) bool { return c.defect != defect }) {
-			t.Errorf("tshark complains %+v; expected: %s", complaints, defect)
+	active := []byte{
+		0, 12, // message length
+		22, 0, 0, 1, // ACTIVELEASEQUERY, transaction-id (RFC 7653 6.2.1)
+		0, 101, 0, 4, 0, 0, 0, 1, // OPTION_LQ_START_TIME
+	}
+	startTLS := []byte{
+		0, 4, // message length
+		23, 0, 0, 1, // STARTTLS, transaction-id (RFC 7653 6.2.2)
+	}
+	reply := []byte{
+		0, 10, // message length
+		7, 0, 0, 1, // REPLY, transaction-id (RFC 7653 8.2)
+		0, 13, 0, 2, 0, 15, // OPTION_STATUS_CODE: TLSConnectionRefused
+	}
+	byRelay := []byte{
+		14, 0, 0, 1, // LEASEQUERY, transaction-id: over UDP
+		0, 44, 0, 17, 3, // OPTION_LQ_QUERY: QUERY_BY_RELAY_ID
+		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // link-address
+	}
+	named := []byte{
+		0, 16, // message length
+		17, 0, 0, 1, // LEASEQUERY-DATA, transaction-id
+		0, 45, 0, 8, // OPTION_CLIENT_DATA
+		0, 39, 0, 4, 1, 1, 'a', 0, // OPTION_CLIENT_FQDN (RFC 4704 4)
+	}
+	for _, proof := range []struct {
+		defect, capture string
+	}{
+		{defectEmptyDone, writeCapture(t, port, done)}, {defectRelayData, writeCapture(t, port, relayed)},
+		{defectActiveTypes, writeCapture(t, port, active)}, {defectActiveTypes, writeCapture(t, port, startTLS)}, {defectActiveTypes, writeCapture(t, port, reply)},
+		{defectTypesByUDP, writeDatagrams(t, port, byRelay)}, {defectFQDN, writeCapture(t, port, named)},
+	} {
+		_, complaints := dissect(t, proof.capture, port)
+		if !slices.ContainsFunc(complaints, func(c complaint) bool { return c.defect == proof.defect }) ||
+			slices.ContainsFunc(complaints, func(c complaint) bool { return c.defect == "" }) {
+			t.Errorf("tshark complains %+v; expected: %s", complaints, proof.defect)
 		}
 	}
 	wrong := []byte{
@@ -58,7 +90,7 @@ func TestDissectorDefects(t *testing.T) {
 	}
 }
 
-// capture has tshark write what goes over a server's loopback port to a file while f runs.
+// capture has tshark write what goes over a server's loopback port, TCP and UDP, to a file while f runs.
 func capture(t *testing.T, server string, f func()) (file string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -67,7 +99,7 @@ func capture(t *testing.T, server string, f func()) (file string) {
 	port := netip.MustParseAddrPort(server).Port()
 	file = filepath.Join(t.TempDir(), "answers.pcap")
 	// It prints the source port of each segment that it has written.
-	cmd := exec.Command("tshark", "-i", "lo", "-B", "64", "-l", "-P", "-T", "fields", "-e", "tcp.srcport", "-f", fmt.Sprintf("tcp port %d", port), "-w", file)
+	cmd := exec.Command("tshark", "-i", "lo", "-B", "64", "-l", "-P", "-T", "fields", "-e", "tcp.srcport", "-f", fmt.Sprintf("port %d", port), "-w", file)
 	says, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
