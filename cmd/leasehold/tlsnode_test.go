@@ -40,11 +40,15 @@ func (n *tlsNode) issue(args ...string) {
 // query asks for an address that the sample has, as somebody or in clear.
 func (n *tlsNode) query(as string) (status int, out, errs string) {
 	n.t.Helper()
-	args := []string{"query", "address", "2001:db8:1000::1001", "--rounds", "1", "--server", n.node.LeasequeryTCP}
-	if as != "" {
-		args = append(args, "--tls", "--tls-ca", n.path("ca.pem"), "--tls-cert", n.path(as+".pem"), "--tls-key", n.path(as+".key"))
+	return leasehold(n.t, append([]string{"query", "address", "2001:db8:1000::1001", "--rounds", "1", "--server", n.node.LeasequeryTCP}, n.flags(as)...)...)
+}
+
+// flags are those to speak TLS as somebody, or none for clear.
+func (n *tlsNode) flags(as string) []string {
+	if as == "" {
+		return nil
 	}
-	return leasehold(n.t, args...)
+	return []string{"--tls", "--tls-ca", n.path("ca.pem"), "--tls-cert", n.path(as + ".pem"), "--tls-key", n.path(as + ".key")}
 }
 
 // dial connects as bng-1 does.
@@ -110,8 +114,8 @@ func requireAnswers(t *testing.T, open net.Conn) {
 	}
 }
 
-// TestTLSRequiredNode runs a node of the built program with tls.mode required: who may ask, and that changed files count without a
-// restart while connections go on.
+// TestTLSRequiredNode runs a node of the built program with tls.mode required: who may ask and subscribe, and that changed files count
+// without a restart while connections go on.
 func TestTLSRequiredNode(t *testing.T) {
 	n := &tlsNode{t: t, dir: t.TempDir()}
 	n.issue("ca")
@@ -119,7 +123,7 @@ func TestTLSRequiredNode(t *testing.T) {
 	n.issue("requestor", "bng-1")
 	n.issue("requestor", "bng-2")
 	n.node = startCluster(t, 1, "tls.mode=required", "tls.certificate="+n.path("node1.pem"), "tls.key="+n.path("node1.key"),
-		"tls.requestor_ca="+n.path("ca.pem"), `requestors=[{name: bng, names: [bng-1]}]`).Nodes[0]
+		"tls.requestor_ca="+n.path("ca.pem"), "active.enabled=true", `requestors=[{name: bng, names: [bng-1]}]`).Nodes[0]
 	feedDev(t, n.node.GRPC)
 	if status, out, errs := n.query("bng-1"); status != 0 || !strings.Contains(out, "2001:db8:1000::1001") {
 		t.Errorf("by TLS: status %d\n%s%s", status, out, errs)
@@ -129,6 +133,10 @@ func TestTLSRequiredNode(t *testing.T) {
 			t.Errorf("%s: status %d\n%s%s", name, status, out, errs)
 		}
 	}
+	w := startWatch(t, nil, []string{n.node.LeasequeryTCP}, append([]string{"link-address", watchedLink, "--full"}, n.flags("bng-1")...)...)
+	w.until("catch-up-complete", func() bool {
+		return len(w.events(kind("catch-up-complete"))) == 1 && len(w.events(kind("change"))) > 50
+	})
 	kept, before := n.dial(), certificateSerial(t, n.path("node1.pem"))
 	if got := n.shows(); got != before {
 		t.Errorf("the node shows certificate %s, its file has %s", got, before)
@@ -144,6 +152,10 @@ func TestTLSRequiredNode(t *testing.T) {
 		t.Errorf("the node shows certificate %s after %s, its file has %s", got, before, after)
 	}
 	requireAnswers(t, kept)
+	if ended := w.events(kind("terminated")); len(ended) > 0 {
+		t.Errorf("the subscription that was open before: %+v", ended)
+	}
+	w.stop()
 }
 
 // replaceOneFile puts a new certificate in the place of the old one, before its key is there, and tells the node: it says so and goes on.
