@@ -152,7 +152,9 @@ func TestRule18HeldOnce(t *testing.T) {
 		sent++
 		return s.metric(MetricDiscarded, discardTwice) > 0
 	})
-	until(t, "all have been read", func() bool { return s.metric(MetricReceived, "") == float64(sent) && s.metric(MetricDiscarded, discardTwice) > 0 })
+	until(t, "all have been read", func() bool {
+		return s.metric(MetricReceived, "") == float64(sent) && s.metric(MetricDiscarded, discardTwice) > 0
+	})
 	a.send(query(2))
 	a.send(query(1))
 	until(t, "the new one is held", func() bool { return s.metric(MetricReceived, "") == float64(sent+2) })

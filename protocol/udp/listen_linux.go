@@ -14,7 +14,9 @@ import (
 )
 
 const (
-	// minMTU is what every link of IPv6 carries. A server knows nothing of the way to a relay, so answers are fragmented for it.
+	// minMTU is what every link of IPv6 carries (RFC 8200 5). A server knows nothing of the way to a relay, so what has to be
+	// fragmented is cut for that. Linux has no IPV6_USE_MIN_MTU (RFC 3542 11.1): with IPV6_MTU it cuts what is larger than the link's, or the path's
+	// known, MTU. Between 1,280 and that it learns from Packet Too Big, and the requestor, who asks again, gets fragments.
 	minMTU = 1280
 	// receiveBuffer is SO_RCVBUF, in octets: room for a burst while a view is waited for.
 	receiveBuffer = 4 << 20

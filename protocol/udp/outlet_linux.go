@@ -112,7 +112,8 @@ func (out *outlet) flush() (sent, octets, lost int, err error) {
 }
 
 // unroute lets the first reply that was not sent leave by any interface, if it was bound to one that does not lead there. A query's
-// interface is where its answer leaves (RFC 8415 18.3.10); but where requestors are routed to, the way back may be another one.
+// interface is where its answer leaves (RFC 8415 18.3.10); but where requestors are routed to, the way back may be another one. With
+// a source address given Linux takes the interface as a wish anyway.
 func (out *outlet) unroute() bool {
 	if out.errno != unix.ENETUNREACH && out.errno != unix.EHOSTUNREACH || out.names[out.next].Scope_id != 0 {
 		return false
