@@ -35,7 +35,11 @@ func devCommand() *cobra.Command {
 		Short: "Run a cluster on this machine, on loopback",
 		Long: "Run a cluster on this machine: each node a process of its own on loopback ports. When all nodes are ready and every lease\n" +
 			"file is committed, FOLDER/cluster.json says where everything listens. An interrupt stops the nodes that still run. A node\n" +
-			"that was killed stays down; `leasehold server --config FILE` with its file brings it back.",
+			"that was killed stays down; `leasehold server --config FILE` with its file brings it back.\n\n" +
+			"Whoever asks from loopback may ask everything, over TCP and UDP. --set changes what nodes do as their configuration files\n" +
+			"would: active.enabled=true and active.insecure=true let `leasehold watch` subscribe.",
+		Example: "  leasehold dev --data-dir /tmp/leasehold --kea-leases /var/lib/kea/kea-leases6.csv\n" +
+			"  leasehold dev --data-dir /tmp/leasehold --set active.enabled=true --set active.insecure=true --set bulk.max_connections=200",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.shiftSaid = cmd.Flags().Changed("shift-times")

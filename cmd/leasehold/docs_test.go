@@ -165,6 +165,17 @@ func TestPolicyPage(t *testing.T) {
 	}
 }
 
+// TestReadmeConfiguration: the node that the README begins with has nothing wrong with it.
+func TestReadmeConfiguration(t *testing.T) {
+	blocks := codeBlocks(t, "../README.md", "yaml")
+	if len(blocks) != 1 {
+		t.Fatalf("the README has %d pieces of configuration, want 1", len(blocks))
+	}
+	if _, warnings, err := config.Parse("node1.yaml", []byte(blocks[0]), nil); err != nil || len(warnings) > 0 {
+		t.Errorf("%v, warnings %v", err, warnings)
+	}
+}
+
 // describedMetrics takes down the names of what is registered.
 type describedMetrics struct {
 	prometheus.Registerer
