@@ -55,6 +55,7 @@ type Answer struct {
 	requested   []dhcpv6.OptionCode
 	hidden      hiddenOptions
 	relayData   bool
+	beside      bool         // whether relay data stands beside OPTION_CLIENT_DATA rather than in it
 	clientLinks []netip.Addr // OPTION_LQ_CLIENT_LINK in place of data
 
 	phase    phase

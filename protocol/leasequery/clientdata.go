@@ -29,6 +29,7 @@ type portrait struct {
 	told      keyed        // the newest that was told
 	temporary bool         // whether the client has, or had, temporary addresses
 	trailer   []byte       // client options and relay data, the same in all messages
+	outside   int          // octets at the end of trailer that stand behind the option rather than in it
 }
 
 // examine finds out what to show of p.client: every binding in force that the requestor may see, if one of them is what the
@@ -65,12 +66,16 @@ func (a *Answer) examine() bool {
 // appendTrailer makes the trailer of the portrait anew: the relay data of match, the options of described; either may be nil.
 func (a *Answer) appendTrailer(match, described *binding.Entry) {
 	p := &a.portrait
-	p.trailer = p.trailer[:0]
+	p.trailer, p.outside = p.trailer[:0], 0
 	if described != nil && len(a.requested) > 0 {
 		p.trailer = a.appendClientOptions(p.trailer, described.Options)
 	}
 	if a.relayData && match != nil && len(match.Chain) > 0 {
+		before := len(p.trailer)
 		p.trailer = appendRelayData(p.trailer, match.Chain, a.hidden)
+		if a.beside {
+			p.outside = len(p.trailer) - before
+		}
 	}
 }
 
@@ -142,9 +147,10 @@ func (a *Answer) appendClientData(dst []byte, start int) []byte {
 	}
 	dst = append(appendHeader(dst, dhcpv6.OptionCLTTime, 4), 0, 0, 0, 0)
 	binary.BigEndian.PutUint32(dst[len(dst)-4:], secondsSince(p.newest, a.now))
-	dst = append(dst, p.trailer...)
+	inside := len(p.trailer) - p.outside
+	dst = append(dst, p.trailer[:inside]...)
 	binary.BigEndian.PutUint16(dst[mark-2:], uint16(len(dst)-mark))
-	return dst
+	return append(dst, p.trailer[inside:]...)
 }
 
 // appendBinding appends the OPTION_IAADDR or OPTION_IAPREFIX of a binding, with what remains of its lifetimes.

@@ -174,6 +174,7 @@ func (a *Answer) obey(r Request, q *query) {
 			a.hidden = a.spare.hidden
 		}
 	}
+	a.beside = a.over == UDP && r.Requestor.place(config.RelayDataPlace) == RelayDataInMessage
 	a.requested = q.requested
 	a.relayData = (mode == RelayDataAlways || q.asks(dhcpv6.OptionLQRelayData)) && !a.hidden.has(uint16(dhcpv6.OptionLQRelayData))
 }

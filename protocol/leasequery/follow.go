@@ -35,7 +35,7 @@ func (s *Subscription) look() {
 	switch {
 	case s.view.Change() < s.newest:
 		s.lose(lostState, "this server has gone back to an older state")
-	case s.position < historyAfter(s.view):
+	case s.position < s.view.HistoryAfter():
 		s.lose(lostMidway, "changes before %d s of base time are no longer kept", baseTimeAbove(s.view.HistorySince()))
 	case s.linksDiffer():
 		s.lose(lostLinks, "other links have the link-address %v now", s.linkAddress)
@@ -190,12 +190,4 @@ func (s *Subscription) again() bool {
 	}
 	p.told = told
 	return p.next < len(p.shown)
-}
-
-// historyAfter is the number behind which every change and every end is still to be found.
-func historyAfter(v binding.History) uint64 {
-	if h, ok := v.(interface{ HistoryAfter() uint64 }); ok {
-		return h.HistoryAfter()
-	}
-	return binding.ChangesFrom(v.HistorySince())
 }

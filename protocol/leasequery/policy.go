@@ -98,3 +98,11 @@ func (p *Policy) Lookup(a netip.Addr) (r *Requestor, ok bool) {
 	}
 	return p.table.Lookup(a.Unmap())
 }
+
+// place is where relay data stands over UDP, in general or for the requestor.
+func (r *Requestor) place(general RelayDataPlace) RelayDataPlace {
+	if r != nil && r.RelayDataPlace != RelayDataPlaceDefault {
+		return r.RelayDataPlace
+	}
+	return general
+}
