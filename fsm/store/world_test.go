@@ -96,3 +96,5 @@ func worldKeys() (keys []binding.Key) {
 	}
 	return keys
 }
+
+func worldPrefix(p string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(p)} }
