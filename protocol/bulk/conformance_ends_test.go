@@ -125,12 +125,14 @@ func TestRule22WhatIsAChange(t *testing.T) {
 		happens func(*testing.T, *moving)
 		told    [][]byte
 	}{
-		"the same again":               {func(t *testing.T, m *moving) { m.put(t, 10_000, aNA, aPD) }, nil},
-		"the same again, three times":  {func(t *testing.T, m *moving) { m.put(t, 9_000, aNA).put(t, 1_000, aPD, aNA).put(t, 0, aNA) }, nil},
-		"time that passes":             {func(_ *testing.T, m *moving) { m.pass(10_000) }, nil},
-		"the same links again":         {func(t *testing.T, m *moving) { m.put(t, 10_000, houseLink()) }, nil},
-		"a resync that states it all":  {func(t *testing.T, m *moving) { m.resync(t, 10_000, houseLink(), aPD, aNA) }, nil},
-		"the end of what nobody has":   {func(t *testing.T, m *moving) { m.put(t, 10_000, ended(lease(binding.NA, "2001:db8:1::b", "client-b", nil), binding.Released, 10)) }, nil},
+		"the same again":              {func(t *testing.T, m *moving) { m.put(t, 10_000, aNA, aPD) }, nil},
+		"the same again, three times": {func(t *testing.T, m *moving) { m.put(t, 9_000, aNA).put(t, 1_000, aPD, aNA).put(t, 0, aNA) }, nil},
+		"time that passes":            {func(_ *testing.T, m *moving) { m.pass(10_000) }, nil},
+		"the same links again":        {func(t *testing.T, m *moving) { m.put(t, 10_000, houseLink()) }, nil},
+		"a resync that states it all": {func(t *testing.T, m *moving) { m.resync(t, 10_000, houseLink(), aPD, aNA) }, nil},
+		"the end of what nobody has": {func(t *testing.T, m *moving) {
+			m.put(t, 10_000, ended(lease(binding.NA, "2001:db8:1::b", "client-b", nil), binding.Released, 10))
+		}, nil},
 		"another lifetime":             {func(t *testing.T, m *moving) { m.put(t, 10_000, longer) }, [][]byte{client("client-a", 110, iaAddr("2001:db8:1::a", 3490, 8890), oldPD, dataOfRelayA)}},
 		"a renewal":                    {func(t *testing.T, m *moving) { m.put(t, 10_000, renewed(aNA, 10)) }, [][]byte{client("client-a", 0, iaAddr("2001:db8:1::a", 3600, 7200), oldPD, dataOfRelayA)}},
 		"client options":               {func(t *testing.T, m *moving) { m.put(t, 10_000, named) }, [][]byte{client("client-a", 110, oldNA, oldPD, named.Binding.Options, dataOfRelayA)}},
