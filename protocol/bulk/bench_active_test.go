@@ -138,7 +138,7 @@ func followChanges(b *testing.B, subscribers, rate, an, changes int) {
 	b.ReportMetric(at(0.99), "p99-ms")
 	b.ReportMetric(at(1), "max-ms")
 	b.ReportMetric(float64(changes)/took.Seconds(), "changes/s")
-	b.ReportMetric((cpuTime() - cpu).Seconds()/took.Seconds(), "cores") // of this process: subscribers and changes included
+	b.ReportMetric((cpuTime()-cpu).Seconds()/took.Seconds(), "cores") // of this process: subscribers and changes included
 	b.ReportMetric(float64(changes*subscribers)/s.counted(active.MetricWrites), "messages/write")
 	b.ReportMetric(float64(memory)/float64(subscribers)/1024, "KiB/subscriber")
 	runtime.KeepAlive(all)

@@ -181,7 +181,7 @@ func leaseOf(n int) binding.Change {
 // stallSubscriber makes changes until nothing more of them goes to a subscriber that reads nothing, and tells how many it made.
 func stallSubscriber(t *testing.T, s *served, m *moving, w *wire) (changes int) {
 	t.Helper()
-	if err := w.SetReadBuffer(4 << 10); err != nil {
+	if err := w.SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
 	for still := 0; still < 3; still++ {

@@ -9,6 +9,10 @@ import (
 // maxLooks is how often a subscription looks through changes that are not for its requestor before the connection looks to itself.
 const maxLooks = 64
 
+// sendUpdates is how many octets of a subscription are gathered before they are written, at most: more than a hundred changes. It is less than
+// for answers, because a subscription has memory of its own, and 256 KiB is all that a connection may cost.
+const sendUpdates = 12 << 10
+
 // following is the subscription that a sender tells of.
 type following struct {
 	query        *query
@@ -22,6 +26,9 @@ type following struct {
 
 // follow makes q, which is a subscription, the one that is told of.
 func (s *sender) follow(q *query, sub subscription) {
+	if len(s.out) == 0 {
+		s.putBuffer() // it was an answer's
+	}
 	now := time.Now()
 	s.following = &following{query: q, subscription: sub, last: now, idle: time.NewTimer(s.idleInterval())}
 	s.conn.news.Store(true)

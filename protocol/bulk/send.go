@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
@@ -25,7 +26,8 @@ type sender struct {
 	following  *following // the subscription, if there is one; it is not in the ring
 	subscribed bool       // whether there was one, and it was not refused
 	ended      []*query   // answers whose last message is gathered but not sent
-	buffer     *[]byte    // from the server's pool while there is something to send
+	buffer     *[]byte    // from pool while there is something to send
+	pool       *sync.Pool
 	out        []byte     // gathered messages
 	sent       int        // of out, with the kernel
 	messages   int        // in out
@@ -78,7 +80,7 @@ func (s *sender) step() error {
 	s.checkViews(time.Now())
 	s.tell(turn) // its REPLY is not to wait for what is refused beside it
 	s.fill()
-	s.tell(s.conn.server.config.SendBuffer)
+	s.tell(s.full())
 	s.pause()
 	err := s.flush(time.Now().Add(s.dataTimeout()))
 	if err == nil && s.sent == len(s.out) {
@@ -90,7 +92,7 @@ func (s *sender) step() error {
 // fill lets the answers take turns until the buffer is full. Each turn has the same number of octets, so an answer of a few
 // messages is not held up by one of a hundred thousand.
 func (s *sender) fill() {
-	full := s.conn.server.config.SendBuffer
+	full := s.full()
 	for len(s.ring) > 0 && len(s.out) < full {
 		if s.place >= len(s.ring) {
 			s.place = 0
@@ -288,10 +290,22 @@ func (s *sender) broke(err error) reason {
 	return why
 }
 
+// full is how many octets are gathered before they are written.
+func (s *sender) full() int {
+	if s.following != nil {
+		return min(sendUpdates, s.conn.server.config.SendBuffer)
+	}
+	return s.conn.server.config.SendBuffer
+}
+
 // getBuffer takes a buffer from the server's pool when there is none yet.
 func (s *sender) getBuffer() {
 	if s.buffer == nil {
-		s.buffer = s.conn.server.buffer()
+		s.pool = &s.conn.server.buffers
+		if s.following != nil {
+			s.pool = &s.conn.server.updates
+		}
+		s.buffer = buffer(s.pool, s.full())
 		s.out = (*s.buffer)[:0]
 	}
 }
@@ -300,7 +314,7 @@ func (s *sender) getBuffer() {
 func (s *sender) putBuffer() {
 	if s.buffer != nil {
 		*s.buffer = s.out[:0]
-		s.conn.server.buffers.Put(s.buffer)
+		s.pool.Put(s.buffer)
 		s.buffer, s.out, s.sent = nil, nil, 0
 	}
 }

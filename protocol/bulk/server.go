@@ -44,6 +44,7 @@ type Server struct {
 	draining  chan struct{} // closed when the server begins to stop
 	admission *admission
 	buffers   sync.Pool // of *[]byte: send buffers
+	updates   sync.Pool // of *[]byte: send buffers of subscriptions, which are smaller
 	serving   sync.WaitGroup
 	ctx       context.Context // ends when no query may go on
 	kill      context.CancelFunc
@@ -228,11 +229,11 @@ func peerOf(socket net.Conn) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
 
-// buffer is an empty send buffer with room for one message more than SendBuffer.
-func (s *Server) buffer() *[]byte {
-	if b, ok := s.buffers.Get().(*[]byte); ok {
+// buffer is an empty send buffer of the pool, with room for one message more than size octets.
+func buffer(pool *sync.Pool, size int) *[]byte {
+	if b, ok := pool.Get().(*[]byte); ok {
 		return b
 	}
-	b := make([]byte, 0, s.config.SendBuffer+frameHeader+dhcpv6.MaxFrame)
+	b := make([]byte, 0, size+frameHeader+dhcpv6.MaxFrame)
 	return &b
 }
