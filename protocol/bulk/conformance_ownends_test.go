@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,10 +21,8 @@ func TestRule21OwnEndsInASubscription(t *testing.T) {
 	gone := iaAddr("2001:db8:1::a", 0, 0)
 	goneP := iaPrefix("2001:db8:8000::/56", 0, 0)
 	livePD := iaPrefix("2001:db8:8000::/56", 3490, 7090)
-	moved := func(c binding.Change) binding.Change {
-		c.Binding.Chain = behindB
-		return renewed(c, 10)
-	}
+	moved := renewed(aNA, 10)
+	moved.Binding.Chain = behindB
 	owner := renewed(lease(binding.NA, "2001:db8:1::a", "client-n", relayA), 10)
 	newOwner := client("client-n", 0, iaAddr("2001:db8:1::a", 3600, 7200), dataOfRelayA)
 	for name, tc := range map[string]struct {
@@ -42,10 +41,12 @@ func TestRule21OwnEndsInASubscription(t *testing.T) {
 			func(t *testing.T, m *moving) { m.resync(t, 10_000, houseLink()) }, [][]byte{client("client-a", ownEnd, gone, goneP, dataOfRelayA)}},
 		"reassigned: the old owner's end first": {nil, everything,
 			func(t *testing.T, m *moving) { m.put(t, 10_000, owner) }, [][]byte{client("client-a", ownEnd, gone, livePD, dataOfRelayA), newOwner}},
-		"moved from relay to relay, by the old one": {nil, lq(qRelayID, "::", opt(optRelayID, []byte("relay-a")), everything),
-			func(t *testing.T, m *moving) { m.put(t, 10_000, moved(aNA), moved(aPD)) }, [][]byte{client("client-a", ownEnd, gone, goneP, dataOfRelayA)}},
-		"moved from relay to relay, by the old port": {nil, lq(qRemoteID, "::", opt(optRemoteID, u32(9), []byte("port-a")), everything),
-			func(t *testing.T, m *moving) { m.put(t, 10_000, moved(aNA), moved(aPD)) }, [][]byte{client("client-a", ownEnd, gone, goneP, dataOfRelayA)}},
+		"moved from relay to relay, by the old one": {[]binding.Change{ended(aPD, binding.Released, 0)}, lq(qRelayID, "::", opt(optRelayID, []byte("relay-a")), everything),
+			func(t *testing.T, m *moving) { m.put(t, 10_000, moved) }, [][]byte{client("client-a", ownEnd, gone, dataOfRelayA)}},
+		"moved from relay to relay, by the old port": {[]binding.Change{ended(aPD, binding.Released, 0)}, lq(qRemoteID, "::", opt(optRemoteID, u32(9), []byte("port-a")), everything),
+			func(t *testing.T, m *moving) { m.put(t, 10_000, moved) }, [][]byte{client("client-a", ownEnd, gone, dataOfRelayA)}},
+		"one of two moved from relay to relay, by the old one": {nil, lq(qRelayID, "::", opt(optRelayID, []byte("relay-a")), everything),
+			func(t *testing.T, m *moving) { m.put(t, 10_000, moved) }, [][]byte{client("client-a", ownEnd, iaAddr("2001:db8:1::a", 3600, 7200), livePD, dataOfRelayA)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := activeHouse(t)
@@ -69,9 +70,18 @@ func TestRule21MovedFromRelayToRelay(t *testing.T) {
 	na.Binding.Chain = onRelay("2001:db8:1::1", "relay-b", "port-b")
 	pd.Binding.Chain = na.Binding.Chain
 	m.put(t, 10_000, na, pd)
-	old.expect(update(1, base(10_000), client("client-a", ownEnd, iaAddr("2001:db8:1::a", 0, 0), iaPrefix("2001:db8:8000::/56", 0, 0), dataOfRelayA)))
-	there.expect(update(2, base(10_000), client("client-a", 0, iaAddr("2001:db8:1::a", 3600, 7200), iaPrefix("2001:db8:8000::/56", 3600, 7200),
-		relayDataOf("relay-b", "port-b"))))
+	gone := update(1, base(10_000), client("client-a", ownEnd, iaAddr("2001:db8:1::a", 0, 0), iaPrefix("2001:db8:8000::/56", 0, 0), dataOfRelayA))
+	here := update(2, base(10_000), client("client-a", 0, iaAddr("2001:db8:1::a", 3600, 7200), iaPrefix("2001:db8:8000::/56", 3600, 7200),
+		relayDataOf("relay-b", "port-b")))
+	half := update(2, base(10_000), client("client-a", 0, iaAddr("2001:db8:1::a", 3600, 7200), relayDataOf("relay-b", "port-b")))
+	old.expect(gone)
+	// Each binding's move is a change of its own: the address may be told of before the prefix has come.
+	if b := there.next(); !bytes.Equal(b, here) {
+		if !bytes.Equal(b, half) {
+			t.Errorf("at the relay that it came to:\n%s", dump(b))
+		}
+		there.expect(here)
+	}
 }
 
 // In bulk with times the same: the old owner's end comes before the new owner's lease, also when that is behind another relay.
