@@ -38,6 +38,7 @@ type queryFlags struct {
 	patience    time.Duration
 	rounds      int
 	receive     int
+	udp         bool
 	tls         tlsFlags
 }
 
@@ -45,14 +46,17 @@ func queryCommand() *cobra.Command {
 	var f queryFlags
 	c := &cobra.Command{
 		Use:   "query address|client-id|relay-id|link-address|remote-id VALUE",
-		Short: "Ask for leases, as a relay does (RFC 5460)",
+		Short: "Ask for leases, as a relay does (RFC 5460, RFC 5007)",
 		Long: "Ask for leases by bulk leasequery over TCP. The servers are tried in turn: a connection that fails, ends before\n" +
 			"LEASEQUERY-DONE or says QueryTerminated is asked again at the next one, from the start. A server that says nothing for\n" +
 			"--patience has the next one asked beside it, and the first complete answer counts. A name stands for all of its addresses.\n" +
 			"After the last server come a pause and another round. The answer is printed when it is complete; what went wrong before\n" +
 			"is told on standard error.\n\n" +
+			"With --udp a query by address or by client-id is sent over UDP (RFC 5007), again after 1, 2, 4 and 8 seconds, to a further\n" +
+			"server each time that nobody has answered. A client on several links is asked for on each.\n\n" +
 			"Exit status: 0 something found, 3 nothing found, 4 every server answered with an error status, 1 anything else.",
 		Example: "  leasehold query address 2001:db8:1000::1 --server [2001:db8::1]:547\n" +
+			"  leasehold query client-id 00:03:00:01:02:00:00:00:00:01 --udp --server [2001:db8::1]:547,[2001:db8::2]:547\n" +
 			"  leasehold query relay-id 000200007ed9626e672d612d3031 --relay-data --json --server [::1]:547,[::1]:1547\n" +
 			"  leasehold query remote-id 32473:6f6c74 --server [::1]:547",
 		Args:      cobra.ExactArgs(2),
@@ -62,6 +66,7 @@ func queryCommand() *cobra.Command {
 	fl := c.Flags()
 	fl.StringSliceVar(&f.servers, "server", []string{"[::1]:547"}, "servers, host:port, tried in turn")
 	fl.StringVar(&f.link, "link", "", "only clients on the link of this address")
+	fl.BoolVar(&f.udp, "udp", false, "ask over UDP (RFC 5007): by address and by client-id only")
 	fl.BoolVar(&f.relayData, "relay-data", false, "ask for the relay chain that each client came through")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object a line for each client")
 	fl.BoolVar(&f.stream, "stream", false, "print clients as they come, and a status line on standard error at the end")
@@ -80,6 +85,11 @@ func (f *queryFlags) run(cmd *cobra.Command, kind, value string) error {
 	if err != nil {
 		return err
 	}
+	if f.udp {
+		if err := f.checkUDP(kind, q); err != nil {
+			return err
+		}
+	}
 	id, err := f.duid()
 	if err != nil {
 		return err
@@ -95,7 +105,7 @@ func (f *queryFlags) run(cmd *cobra.Command, kind, value string) error {
 	cfg.Report = func(a requestor.Attempt) { fmt.Fprintf(cmd.ErrOrStderr(), "leasehold: %s: %v\n", a.Server, a.Err) }
 	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
 	p := clientPrinter{w: out, json: f.json}
-	err = requestor.QueryAny(cmd.Context(), f.servers, cfg, q, p.print)
+	err = f.ask(cmd.Context(), cfg, q, p.print)
 	if flushErr := out.Flush(); err == nil {
 		err = flushErr
 	}

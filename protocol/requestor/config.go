@@ -18,6 +18,7 @@ const (
 	DefaultUserTimeout = 5 * time.Second
 	DefaultPatience    = 3 * time.Second
 	DefaultRounds      = 4
+	DefaultTries       = 5                // LQ_MAX_RC (RFC 5007 4.1.4)
 	DefaultMinBackoff  = time.Second      // LQ_TIMEOUT (RFC 5007 4.1.4)
 	DefaultMaxBackoff  = 10 * time.Second // LQ_MAX_RT (RFC 5007 4.1.4)
 	DefaultSpoolMemory = 8 << 20
@@ -50,9 +51,11 @@ type Config struct {
 	ReceiveBuffer int
 	// Rounds is how many times QueryAny goes through its servers.
 	Rounds int
+	// Tries is LQ_MAX_RC of RFC 5007 4.1.4: how many times QueryUDP sends a query to one server.
+	Tries int
 	// MinBackoff is how long QueryAny waits before its second round; each further wait is twice as long, up to MaxBackoff, and
 	// all are a tenth more or less (RFC 8415 15). RFC 5460 5.5 wants at least a short interval. Watch waits so between its rounds, and its
-	// MaxBackoff is ACTIVE_LQ_IDLE_TIMEOUT (60 s) if none is given.
+	// MaxBackoff is ACTIVE_LQ_IDLE_TIMEOUT (60 s) if none is given. For QueryUDP they are LQ_TIMEOUT and LQ_MAX_RT of RFC 5007 4.1.4.
 	MinBackoff, MaxBackoff time.Duration
 	// SpoolMemory is how many octets of an answer QueryAny keeps in memory; the rest goes to a temporary file.
 	SpoolMemory int
@@ -81,6 +84,7 @@ func (c Config) withDefaults() Config {
 	c.UserTimeout = orDefault(c.UserTimeout, DefaultUserTimeout)
 	c.Patience = orDefault(c.Patience, DefaultPatience)
 	c.Rounds = orDefault(c.Rounds, DefaultRounds)
+	c.Tries = orDefault(c.Tries, DefaultTries)
 	c.MinBackoff = orDefault(c.MinBackoff, DefaultMinBackoff)
 	c.MaxBackoff = max(c.MinBackoff, orDefault(c.MaxBackoff, DefaultMaxBackoff))
 	c.SpoolMemory = orDefault(c.SpoolMemory, DefaultSpoolMemory)
