@@ -9,9 +9,10 @@ import (
 // maxLooks is how often a subscription looks through changes that are not for its requestor before the connection looks to itself.
 const maxLooks = 64
 
-// sendUpdates is how many octets of a subscription are gathered before they are written, at most: more than a hundred changes. It is less than
-// for answers, because a subscription has memory of its own, and 256 KiB is all that a connection may cost.
-const sendUpdates = 12 << 10
+// sendUpdates is how many octets of a subscription are gathered before they are written, at most: some eighty changes. It is less than for
+// answers, because a subscription has memory of its own, and 256 KiB is all that a connection may cost, TLS included. With one message
+// more it fills nine pages.
+const sendUpdates = 8<<10 - frameHeader
 
 // following is the subscription that a sender tells of.
 type following struct {

@@ -28,9 +28,9 @@ type sender struct {
 	ended      []*query   // answers whose last message is gathered but not sent
 	buffer     *[]byte    // from pool while there is something to send
 	pool       *sync.Pool
-	out        []byte     // gathered messages
-	sent       int        // of out, with the kernel
-	messages   int        // in out
+	out        []byte // gathered messages
+	sent       int    // of out, with the kernel
+	messages   int    // in out
 }
 
 func newSender(c *conn) *sender { return &sender{conn: c} }
