@@ -82,7 +82,12 @@ func (r *resumption) await(t *testing.T) {
 // clock is the cluster's clock in whole seconds since 2000 (RFC 7653 6.3.1).
 func (r *resumption) clock(t *testing.T) uint32 {
 	t.Helper()
-	s, err := adminOf(t, r.c.Nodes[0]).Status(deadline(t, time.Minute), &adminv1.StatusRequest{})
+	return clockOf(t, adminOf(t, r.c.Nodes[0]))
+}
+
+func clockOf(t *testing.T, admin adminv1.AdminClient) uint32 {
+	t.Helper()
+	s, err := admin.Status(deadline(t, time.Minute), &adminv1.StatusRequest{})
 	must(t, err)
 	return uint32(s.GetClockMs()/1000 - time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Unix())
 }
@@ -90,8 +95,9 @@ func (r *resumption) clock(t *testing.T) uint32 {
 // awaitSecond waits until a second of the cluster's clock has begun in which nothing was done yet, whatever node is asked.
 func (r *resumption) awaitSecond(t *testing.T) {
 	t.Helper()
-	begin := r.clock(t)
-	until(t, deadline(t, time.Minute), "two seconds have begun", func() bool { return r.clock(t) >= begin+2 })
+	admin := adminOf(t, r.c.Nodes[0])
+	begin := clockOf(t, admin)
+	until(t, deadline(t, time.Minute), "two seconds have begun", func() bool { return clockOf(t, admin) >= begin+2 })
 }
 
 // scripted is a DHCP server that states what it has and then what is changed step by step.
