@@ -14,6 +14,8 @@ type Metrics struct {
 	bindings prometheus.Counter
 	catchUps prometheus.Counter
 	missing  *prometheus.CounterVec
+
+	subscriptions *prometheus.CounterVec
 }
 
 // lost is why a subscription was told DataMissing (RFC 7653 8.4.1).
@@ -35,6 +37,7 @@ const (
 	MetricBindings = "leasehold_leasequery_bindings_total"
 	MetricCatchUps = "leasehold_leasequery_catch_ups_total"
 	MetricMissing  = "leasehold_leasequery_data_missing_total"
+	MetricAccepted = "leasehold_leasequery_subscriptions_total"
 )
 
 // NewMetrics registers the metrics.
@@ -52,9 +55,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Subscriptions that were told of all changes since their start time (CatchUpComplete)."}),
 		missing: prometheus.NewCounterVec(prometheus.CounterOpts{Name: MetricMissing,
 			Help: "Times that a subscription was told DataMissing, by reason."}, []string{"reason"}),
+		subscriptions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: MetricAccepted,
+			Help: "Subscriptions accepted (RFC 7653), by query-type; everything where it has none."}, []string{"type"}),
 	}
 	if r != nil {
-		r.MustRegister(m.statuses, m.queries, m.clients, m.bindings, m.catchUps, m.missing)
+		r.MustRegister(m.statuses, m.queries, m.clients, m.bindings, m.catchUps, m.missing, m.subscriptions)
 	}
 	return m
 }
@@ -66,6 +71,20 @@ func (m *Metrics) refused(s dhcpv6.Status) { m.statuses.WithLabelValues(s.String
 // told counts one answer that is over.
 func (m *Metrics) told(q dhcpv6.QueryType, clients, bindings uint64) {
 	m.queries.WithLabelValues(typeLabel(q)).Inc()
+	m.add(clients, bindings)
+}
+
+// subscribed counts a subscription that was accepted.
+func (m *Metrics) subscribed(q dhcpv6.QueryType) {
+	label := "everything"
+	if q != 0 {
+		label = typeLabel(q)
+	}
+	m.subscriptions.WithLabelValues(label).Inc()
+}
+
+// add counts what was told.
+func (m *Metrics) add(clients, bindings uint64) {
 	m.clients.Add(float64(clients))
 	m.bindings.Add(float64(bindings))
 }

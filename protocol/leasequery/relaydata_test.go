@@ -76,6 +76,27 @@ func TestRelayDataPeerAddress(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 6: over UDP relay data may stand beside OPTION_CLIENT_DATA, in general or for a requestor; over TCP never.
+func TestRelayDataPlace(t *testing.T) {
+	c := chain("", level(0, "2001:db8:1::1", "fe80::a"))
+	inside, message := leasequery.RelayDataInClientData, leasequery.RelayDataInMessage
+	option := opt(optRelayData, ip("2001:db8:1::1"), relayForw(0, "2001:db8:1::1", "fe80::a"))
+	within := reply(clientData("c", 100, leasedAddr("2001:db8::1"), opt(optFQDN, []byte{0, 0}), option))
+	beside := reply(clientData("c", 100, leasedAddr("2001:db8::1"), opt(optFQDN, []byte{0, 0})), option)
+	for _, tc := range []struct {
+		general, own leasequery.RelayDataPlace
+		want         []byte
+	}{{0, 0, within}, {inside, 0, within}, {message, 0, beside}, {message, inside, within}, {0, message, beside}, {inside, message, beside}} {
+		w := relayed(c)
+		w.SetBindings(lease(1, binding.NA, "2001:db8::1", "c", through(c), with(opt(optFQDN, []byte{0, 0}))))
+		w.config.RelayDataPlace = tc.general
+		r := &leasequery.Requestor{RelayDataPlace: tc.own}
+		q := clientQuery("::", "c", oro(optRelayData, optFQDN))
+		compare(t, w.ask(t, leasequery.UDP, r, bytes.Clone(q)), [][]byte{tc.want})
+		compare(t, w.ask(t, leasequery.TCP, r, q), [][]byte{within, done()})
+	}
+}
+
 // RFC 5007 4.1.2.4: on request, or always by setting; the requestor's stanza wins; never for a client that came unrelayed.
 func TestRelayDataMode(t *testing.T) {
 	c, message := tall(1, "2001:db8:f::1")

@@ -145,6 +145,7 @@ func (s *Subscription) resolve(view binding.History, q *query) *refusal {
 
 // start finds the change behind which the subscription begins (RFC 7653 8.4.1).
 func (s *Subscription) start(view binding.History, q *query) {
+	s.answer.engine.config.Metrics.subscribed(q.kind)
 	now := view.Clock()
 	s.skipTo(view)
 	s.newest = view.Change()

@@ -73,6 +73,7 @@ func (s *Subscription) Next(dst []byte) (out []byte, more bool, err error) {
 	s.reached = len(out)
 	if s.over || s.waiting {
 		s.Pause()
+		s.count()
 	}
 	return out, !s.over, err
 }
@@ -193,6 +194,13 @@ func (s *Subscription) Abort(dst []byte, status dhcpv6.Status, text string) ([]b
 	return dhcpv6.StatusCode{Status: status, Text: text}.AppendBinary(dst)
 }
 
+// count adds to the metrics what was told since it was called last.
+func (s *Subscription) count() {
+	a := &s.answer
+	a.engine.config.Metrics.add(a.clients, a.bindings)
+	a.clients, a.bindings = 0, 0
+}
+
 // Failed tells that the connection is to be closed: the subscription was refused, or has ended.
 func (s *Subscription) Failed() bool { return s.over || s.answer.refused != nil }
 
@@ -203,5 +211,5 @@ func (s *Subscription) Close() {
 	}
 	s.Pause()
 	s.closed = true
-	s.answer.engine.config.Metrics.told(s.answer.kind, s.answer.clients, s.answer.bindings)
+	s.count()
 }
