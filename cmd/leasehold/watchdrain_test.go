@@ -8,8 +8,8 @@ import (
 )
 
 // TestPlannedStopHandsSubscriptionsOn stops the node that a watcher follows. At first nothing changes but that the node is not ready: it
-// answers over TCP, and the subscription tells what changes. Then the subscription ends with QueryTerminated and goes on elsewhere, while
-// the node still answers; then the node ends, well.
+// answers over TCP and UDP, and the subscription tells what changes. Then the subscription ends with QueryTerminated and goes on
+// elsewhere, while the node still answers; then the node ends, well.
 func TestPlannedStopHandsSubscriptionsOn(t *testing.T) {
 	c, f := followed(t, 3, "drain.delay=3s")
 	w := startWatch(t, nil, c.Leasequery(), "link-address", watchedLink, "--full")
@@ -20,8 +20,10 @@ func TestPlannedStopHandsSubscriptionsOn(t *testing.T) {
 	}
 	answers := func() {
 		t.Helper()
-		if status, out, errs := leasehold(t, "query", "link-address", watchedLink, "--rounds", "1", "--server", stopping.LeasequeryTCP); status != 0 {
-			t.Errorf("while it drains: status %d\n%s%s", status, out, errs)
+		for _, how := range [][]string{{"link-address", watchedLink, "--rounds", "1"}, {"address", "2001:db8:1000::5001", "--udp"}} {
+			if status, out, errs := leasehold(t, append(append([]string{"query"}, how...), "--server", stopping.LeasequeryTCP)...); status != 0 {
+				t.Errorf("%q, while it drains: status %d\n%s%s", how, status, out, errs)
+			}
 		}
 	}
 	until(t, deadline(t, time.Minute), "it is not ready", func() bool {
