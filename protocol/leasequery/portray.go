@@ -134,9 +134,16 @@ func (p *portrait) show(i int) {
 	if len(p.shown) == 0 || e.LastTransaction > p.newest {
 		p.newest = e.LastTransaction
 	}
-	if n := len(p.shown); n == 0 || !sameKey(&p.client.Entries[p.shown[n-1]], e) {
-		p.shown = append(p.shown, i)
+	before := p.shown // entries of one key are neighbours, but for addresses that were temporary once
+	if n := len(before); n > 0 && !p.temporary {
+		before = before[n-1:]
 	}
+	for _, b := range before {
+		if sameKey(&p.client.Entries[b], e) {
+			return
+		}
+	}
+	p.shown = append(p.shown, i)
 }
 
 // sameKey tells whether two entries are of one address or delegated prefix.
