@@ -3,6 +3,8 @@ package fsm
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -115,6 +117,33 @@ func TestSuccessorNeedsAnID(t *testing.T) {
 		}
 		if !bytes.Equal(snapshotOf(t, f), before) {
 			t.Errorf("cluster id %q: refused, but something was changed", id)
+		}
+	}
+}
+
+// TestSuccessorStaysAtItsLevel: a snapshot of every version is saved, verified and taken over as it is: an older binary reads what becomes
+// of it if it read the snapshot.
+func TestSuccessorStaysAtItsLevel(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join("testdata", "v*", "snapshot"))
+	if err != nil || len(paths) < 2 {
+		t.Fatalf("snapshots %v, %v", paths, err)
+	}
+	for _, path := range paths {
+		old, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := restore(t, old)
+		if _, err := f.Succeed(start, otherCluster); err != nil {
+			t.Fatal(err)
+		}
+		before, err := VerifySnapshot(bytes.NewReader(old))
+		now, nerr := VerifySnapshot(bytes.NewReader(snapshotOf(t, f)))
+		if err != nil || nerr != nil || now.Level != before.Level || now.Index != before.Index || now.Term != before.Term || now.ClusterID != otherCluster {
+			t.Errorf("%s: %+v became %+v; %v, %v", path, before, now, err, nerr)
+		}
+		if g := restore(t, snapshotOf(t, f)); g.chain != f.chain || g.mark != f.mark || len(live(g)) != len(live(f)) {
+			t.Errorf("%s: rolling hash %x at checkpoint %v came to be %x at %v", path, f.chain, f.mark, g.chain, g.mark)
 		}
 	}
 }
