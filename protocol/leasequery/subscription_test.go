@@ -311,3 +311,27 @@ func TestSubscriptionFilters(t *testing.T) {
 		})
 	}
 }
+
+// A message of a subscription allocates nothing; a view does, and there is one for each buffer that is filled.
+func TestSubscriptionAllocatesNothing(t *testing.T) {
+	p := playing(t)
+	var all []binding.Change
+	for n := range 1000 {
+		all = append(all, p.leased(binding.NA, fmt.Sprintf("2001:db8:1::%x", n+1), fmt.Sprint("client-", n), behind(relayA)))
+	}
+	p.at(0, all...).subscribe(leasequery.Config{Sensitive: []dhcpv6.OptionCode{optSubscriberID}}, nil, active(everything, start(0)))
+	buf := make([]byte, 0, 1<<20)
+	next := func() {
+		out, more, err := p.sub.Next(buf)
+		if err != nil || !more || len(out) == len(buf) {
+			t.Fatalf("no message: %v, %v", more, err)
+		}
+		buf = out
+	}
+	for range 200 {
+		next()
+	}
+	if allocs := testing.AllocsPerRun(500, next); allocs != 0 {
+		t.Errorf("%v allocations a message", allocs)
+	}
+}
