@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -127,7 +128,7 @@ func TestLevelIsRaisedWhenEveryMemberReadsIt(t *testing.T) {
 	c.requireLevel1(t, 2)
 	c.upgrade(2)
 	for _, m := range c.Members() {
-		c.Until("every node is at level 2", func() bool { return m.FSM().Level() == 2 })
+		c.Until("every node is at the highest level", func() bool { return m.FSM().Level() == fsm.MaxLevel })
 	}
 	putLease(t, c.Cluster, 3, 20, 10)
 	c.Until("checkpoints are agreed on", func() bool {
@@ -159,7 +160,7 @@ func (c *ageing) requireOlderIsRefused(t *testing.T) {
 		_, err := n.Join(deadline(t), r)
 		return err
 	})
-	if !errors.Is(err, cluster.ErrTooOld) || !strings.Contains(err.Error(), "levels up to 1, the cluster is at level 2") {
+	if !errors.Is(err, cluster.ErrTooOld) || !strings.Contains(err.Error(), fmt.Sprintf("levels up to 1, the cluster is at level %d", fsm.MaxLevel)) {
 		t.Errorf("join of an older version: %v", err)
 	}
 	if n := len(c.Leader().Node().Members()); n != 4 {

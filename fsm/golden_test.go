@@ -141,3 +141,32 @@ func TestGoldenOfLevel2(t *testing.T) {
 		t.Errorf("checkpoint %v, level %d, rolling hash %x after a restore, %x before", c, g.Level(), g.chain, f.chain)
 	}
 }
+
+// TestGoldenOfLevel3 goes on from the snapshot of level 2 with what came with level 3.
+func TestGoldenOfLevel3(t *testing.T) {
+	old, err := os.ReadFile(filepath.Join("testdata", "v2", "snapshot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := restore(t, old)
+	if f.Level() != hashedLevel || !bytes.Equal(snapshotOf(t, f), old) {
+		t.Errorf("level %d after a snapshot of level 2, want the same octets again", f.Level())
+	}
+	b := newLog(t)
+	b.clock += 4000
+	b.logs = make([]*raft.Log, f.Applied())
+	level := b.add(AppendLevel(nil, 3), nil)
+	level.Data = golden(t, "v3", "10-level.entry", level.Data)
+	apply(t, f, level)
+	b.clock += 3600_000
+	if r := apply(t, f, b.tick(100)); r.Counts.Expired+r.Counts.Swept == 0 {
+		t.Errorf("nothing ends: %+v", r.Counts)
+	}
+	want := golden(t, "v3", "snapshot", snapshotOf(t, f))
+	if got := snapshotOf(t, f); !bytes.Equal(got, want) {
+		t.Errorf("the snapshot is written differently now, from octet %d on", firstDifference(got, want))
+	}
+	if g := restore(t, want); g.Level() != 3 || !bytes.Equal(snapshotOf(t, g), want) {
+		t.Errorf("level %d after a restore, want 3 and the same octets again", g.Level())
+	}
+}

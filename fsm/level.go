@@ -16,11 +16,12 @@ import (
 const (
 	FirstLevel  uint32 = 1 // changes, resyncs, ticks and settings
 	hashedLevel uint32 = 2 // applied entries are hashed, checkpoints compare the hashes; levels can be raised
-	MaxLevel    uint32 = hashedLevel
+	lastLevel   uint32 = 3 // ends that no source reports keep the client's last transaction
+	MaxLevel    uint32 = lastLevel
 )
 
 // snapshotVersions is the version of the snapshots that are written at each level.
-var snapshotVersions = [MaxLevel + 1]uint16{FirstLevel: 1, hashedLevel: 2}
+var snapshotVersions = [MaxLevel + 1]uint16{FirstLevel: 1, hashedLevel: 2, lastLevel: 3}
 
 // Level is the level that is active: what the log has raised it to.
 func (f *FSM) Level() uint32 { return f.level.Load() }
@@ -49,7 +50,15 @@ func (f *FSM) applyLevel(e opened, r *Result) error {
 	}
 	f.level.Store(max(f.level.Load(), uint32(level)))
 	f.store.Load().Advance(r.Index, r.Clock)
+	f.heedLevel()
 	return nil
+}
+
+// heedLevel tells the store what the active level brings.
+func (f *FSM) heedLevel() {
+	if f.level.Load() >= lastLevel {
+		f.store.Load().KeepLastTransaction()
+	}
 }
 
 // runNewer is what to do about entries and snapshots of a format that is not known here.

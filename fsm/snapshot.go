@@ -106,6 +106,7 @@ func (f *FSM) Restore(from io.ReadCloser) error {
 	f.maintained.Store(0)
 	r.store.Continue(f.store.Load())
 	f.store.Store(r.store)
+	f.heedLevel()
 	f.feed.Restart(r.store.Change())
 	f.publish(r.header.index)
 	return nil

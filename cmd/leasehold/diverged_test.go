@@ -30,7 +30,7 @@ func TestDivergedNodeTakesItselfOut(t *testing.T) {
 			return false
 		}
 		for _, n := range r.GetNodes() {
-			if n.GetFormatLevel() != 2 || n.GetMaxFormatLevel() != fsm.MaxLevel {
+			if n.GetFormatLevel() != fsm.MaxLevel || n.GetMaxFormatLevel() != fsm.MaxLevel {
 				return false
 			}
 		}

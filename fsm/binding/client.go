@@ -11,7 +11,7 @@ type Entry struct {
 	IAID            uint32
 	Preferred       uint32 // seconds granted at LastTransaction
 	Valid           uint32 // seconds granted at LastTransaction
-	LastTransaction Time   // for an ended entry: when it ended, as its source said, or by the clock of the entry that ended it
+	LastTransaction Time   // of an end that a source reported: when it ended, as the source said
 	Changed         Time   // the closed time of the entry that last changed it (RFC 7653: time of change)
 	Change          uint64 // the number of that change
 	Source          uint16 // number of the source that owns it

@@ -92,7 +92,7 @@ func (s *Store) upsert(src *source, b *binding.Binding, unknown bool) outcome {
 		if string(k.duid) == string(b.DUID) && sameIA(&k.entry, &e) {
 			reason = binding.Moved
 		}
-		s.finish(k.place, k.duid, &k.entry, reason, s.clock)
+		s.finish(k.place, k.duid, &k.entry, reason)
 	}
 	e.mark = s.nextMark(lh)
 	s.insert(lh, b.DUID, &e)
@@ -128,7 +128,7 @@ func (s *Store) wins(event binding.Event, src *source, old *entry, lt binding.Ti
 	return binding.News{
 		Event:      event,
 		SameSource: old.source == src.number,
-		Age:        binding.CompareAge(lt, old.lt),
+		Age:        binding.CompareAge(lt, old.told()),
 		Ended:      old.ended(),
 		Higher:     src.name > s.sourceAt(old.source).name,
 	}.Wins()
@@ -144,7 +144,7 @@ func (s *Store) renew(src *source, p *path, off int, duid []byte, e *entry) outc
 	}
 	if !sameIA(&old, e) {
 		old = old.clone()
-		s.finish(lh, duid, &old, binding.Reassigned, s.clock)
+		s.finish(lh, duid, &old, binding.Reassigned)
 		e.mark = s.nextMark(lh)
 		s.insert(lh, duid, e)
 		s.follow(duid, &old)
@@ -179,7 +179,7 @@ func (s *Store) restate(lh uint64, duid []byte, old entry, e *entry, sameChain b
 	if sameChain {
 		s.drop(lh, duid, &o)
 	} else {
-		s.finish(lh, duid, &old, binding.Moved, s.clock)
+		s.finish(lh, duid, &old, binding.Moved)
 	}
 	s.insert(lh, duid, e)
 	if len(old.chain) == 0 || len(e.chain) == 0 {

@@ -30,16 +30,33 @@ func (s *Store) end(src *source, c *binding.Change) outcome {
 	return changed
 }
 
-// finish turns a binding in force into an end, kept in its client's record until it is pruned. live may not alias a record.
-func (s *Store) finish(lh uint64, duid []byte, live *entry, reason binding.State, at binding.Time) {
-	s.finishBy(live.source, lh, duid, live, reason, at)
+// KeepLastTransaction makes ends that no source reports keep the client's last transaction from now on. Before, they had the time
+// of the end in its place.
+func (s *Store) KeepLastTransaction() { s.keepLast = true }
+
+// finish turns a binding in force into an end that no source reports, kept in its client's record until it is pruned. live may not
+// alias a record.
+func (s *Store) finish(lh uint64, duid []byte, live *entry, reason binding.State) {
+	e := *live
+	if s.keepLast {
+		e.own = true
+	} else {
+		e.lt = s.clock
+	}
+	s.finishAs(lh, duid, live, &e, reason)
 }
 
 // finishBy is finish for an end that a source reports: the end is that source's, who may not be the one that owned the
 // binding. What comes later is weighed against the end.
 func (s *Store) finishBy(source uint16, lh uint64, duid []byte, live *entry, reason binding.State, at binding.Time) {
 	e := *live
-	e.state, e.lt, e.mark, e.source = reason, at, s.nextMark(lh), source
+	e.lt, e.source = at, source
+	s.finishAs(lh, duid, live, &e, reason)
+}
+
+// finishAs puts the end e in the place of the binding in force.
+func (s *Store) finishAs(lh uint64, duid []byte, live, e *entry, reason binding.State) {
+	e.state, e.mark = reason, s.nextMark(lh)
 	expiry, ends := binding.Expiry(live.valid, live.lt)
 	if !ends {
 		expiry = never
@@ -47,8 +64,8 @@ func (s *Store) finishBy(source uint16, lh uint64, duid []byte, live *entry, rea
 	if reason != binding.Moved && expiry > s.clock {
 		e.until = clamp48(min(expiry, s.clock+maxEarly))
 	}
-	s.supersede(lh, duid, &e)
-	s.add(lh, duid, &e)
+	s.supersede(lh, duid, e)
+	s.add(lh, duid, e)
 	o := live.order()
 	s.drop(lh, duid, &o)
 }

@@ -21,6 +21,7 @@ type entry struct {
 	stamp     uint32
 	lt        binding.Time
 	mark      uint64       // the change that made it as it is
+	own       bool         // of an end that no source reported: lt is the client's last transaction
 	until     binding.Time // of an end: kept at least until then, however short the history
 	chain     []byte
 	name      []byte
@@ -29,7 +30,7 @@ type entry struct {
 
 // The encoding of an entry within a record:
 //
-//	 0 kind (2 bits), state (3 bits)
+//	 0 kind (2 bits), state (3 bits), own (1 bit)
 //	 1 length of the prefix, 128 for an address
 //	 2 chain, 3 name, 4 options: number of the octet string in the record, from 1; 0 for none
 //	 5 generation
@@ -38,13 +39,15 @@ type entry struct {
 //	12 preferred   4
 //	16 valid       4
 //	20 stamp       4
-//	24 time        6   last transaction; of an end, when it ended
+//	24 time        6   last transaction; of an end that is not own, when it ended
 //	30 mark        8
 //	38 address     as many octets as the length has significant ones
 //	   until       6   only of an end
 const (
 	entryHead  = 38
 	entryUntil = 6
+
+	packedOwn = 1 << 5
 )
 
 func addressOctets(bits uint8) int { return (int(bits) + 7) / 8 }
@@ -55,6 +58,14 @@ func markTime(mark uint64) binding.Time { return binding.ChangeTime(mark) }
 
 // ended tells whether the entry is an end.
 func (e *entry) ended() bool { return e.state != binding.Active }
+
+// told is when what the entry says was so, for news to be weighed against: the last transaction, or when it ended.
+func (e *entry) told() binding.Time {
+	if e.own {
+		return markTime(e.mark)
+	}
+	return e.lt
+}
 
 // moved tells whether the entry is an exit: the binding goes on elsewhere.
 func (e *entry) moved() bool { return e.state == binding.Moved }
@@ -120,6 +131,7 @@ type packed []byte
 
 func (p packed) kind() binding.Kind   { return binding.Kind(p[0] & 3) }
 func (p packed) state() binding.State { return binding.State(p[0] >> 2 & 7) }
+func (p packed) own() bool            { return p[0]&packedOwn != 0 }
 func (p packed) bits() uint8          { return p[1] }
 func (p packed) gen() uint8           { return p[5] }
 func (p packed) source() uint16       { return binary.LittleEndian.Uint16(p[6:]) }
@@ -189,6 +201,9 @@ func (p packed) renew(e *entry) {
 func appendEntry(dst []byte, e *entry, chain, name, options uint8) []byte {
 	var head [entryHead]byte
 	head[0] = uint8(e.kind) | uint8(e.state)<<2
+	if e.own {
+		head[0] |= packedOwn
+	}
 	head[1] = e.bits
 	head[2], head[3], head[4] = chain, name, options
 	packed(head[:]).renew(e)

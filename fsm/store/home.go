@@ -122,7 +122,7 @@ func (s *Store) move(m move) {
 		return
 	}
 	s.links.Acquire(home)
-	s.finish(m.place, m.duid, &old, binding.Moved, s.clock)
+	s.finish(m.place, m.duid, &old, binding.Moved)
 	e := old
 	lh := place(home, uint32(m.place))
 	e.mark = s.nextMark(lh)

@@ -76,7 +76,7 @@ func (s *Store) finishAt(m move, reason binding.State) bool {
 	if !ok || e.ended() {
 		return false
 	}
-	s.finish(m.place, m.duid, &e, reason, s.clock)
+	s.finish(m.place, m.duid, &e, reason)
 	s.follow(m.duid, &e)
 	return true
 }

@@ -203,3 +203,38 @@ func TestLinksChangedWhenOthersAreSelected(t *testing.T) {
 		s = r
 	})
 }
+
+// TestRestoreRefusesABindingThatEndedByItself sets the bit of an end on a binding in force.
+func TestRestoreRefusesABindingThatEndedByItself(t *testing.T) {
+	s := New()
+	s.KeepLastTransaction()
+	batch(s, benchStart, asIs, 1)
+	s.Maintain(s.index+1, benchStart+7200_000, 1)
+	v := s.Snapshot()
+	defer v.Release()
+	var buf bytes.Buffer
+	if _, err := v.WriteTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	var p path
+	p.seek(s.clients.root, s.clients.height, &key{})
+	p.settle()
+	refused, ended := 0, 0
+	for e := range p.record().all {
+		octets := bytes.Clone(buf.Bytes())
+		at := bytes.Index(octets, e)
+		octets[at] ^= packedOwn
+		_, err := Restore(bytes.NewReader(octets))
+		if refuse := e.state() == binding.Active; (err != nil) != refuse {
+			t.Errorf("bit turned of an entry that is %v: %v", e.state(), err)
+		} else if refuse {
+			refused++
+		}
+		if e.own() {
+			ended++
+		}
+	}
+	if refused != 1 || ended != 1 {
+		t.Errorf("%d refused, %d ended, want one of each", refused, ended)
+	}
+}

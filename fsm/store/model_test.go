@@ -19,6 +19,7 @@ type model struct {
 	clock    binding.Time
 	history  binding.Time
 	since    binding.Time
+	keepLast bool // ends that no source reports keep the last transaction
 }
 
 type modelSource struct {
@@ -35,6 +36,7 @@ type held struct {
 	seq     int    // order of changes
 	changed binding.Time
 	until   binding.Time
+	own     bool // of an end: no source reported it, and it has kept the last transaction
 	gen     int
 }
 
@@ -114,6 +116,9 @@ func (m *model) next() int {
 	return m.seq
 }
 
+// ofOwn is the time of an end that no source reports.
+const ofOwn = binding.Time(-1)
+
 func (m *model) finish(b *held, reason binding.State, at binding.Time) *held {
 	e := *b
 	m.drop(b)
@@ -125,6 +130,11 @@ func (m *model) finish(b *held, reason binding.State, at binding.Time) *held {
 		e.until = min(expiry, m.clock+24*3600*1000)
 	}
 	e.state, e.LastTransaction, e.seq, e.changed = reason, at, m.next(), m.clock
+	if at == ofOwn {
+		if e.LastTransaction = m.clock; m.keepLast {
+			e.LastTransaction, e.own = b.LastTransaction, true
+		}
+	}
 	m.supersede(&e)
 	m.bindings = append(m.bindings, &e)
 	return &e
@@ -138,7 +148,7 @@ func (m *model) settle() {
 		}
 		if home := m.homeOf(b); home != b.home {
 			moved := *b
-			m.finish(b, binding.Moved, m.clock)
+			m.finish(b, binding.Moved, ofOwn)
 			moved.home, moved.seq, moved.changed = home, m.next(), m.clock
 			m.supersede(&moved)
 			m.bindings = append(m.bindings, &moved)
@@ -147,7 +157,11 @@ func (m *model) settle() {
 }
 
 func (m *model) wins(e binding.Event, source string, lt binding.Time, old *held) bool {
-	return binding.News{Event: e, SameSource: source == old.source, Age: binding.CompareAge(lt, old.LastTransaction),
+	known := old.LastTransaction
+	if old.own {
+		known = old.changed
+	}
+	return binding.News{Event: e, SameSource: source == old.source, Age: binding.CompareAge(lt, known),
 		Ended: old.state != binding.Active, Higher: source > old.source}.Wins()
 }
 
@@ -187,9 +201,9 @@ func (m *model) upsert(source string, src *modelSource, b *binding.Binding) {
 			old.gen = src.gen
 			return
 		case !same:
-			m.finish(old, binding.Reassigned, m.clock)
+			m.finish(old, binding.Reassigned, ofOwn)
 		case !bytes.Equal(old.Chain, b.Chain) || old.home != n.home:
-			m.finish(old, binding.Moved, m.clock)
+			m.finish(old, binding.Moved, ofOwn)
 		default:
 			m.drop(old)
 		}
@@ -228,12 +242,12 @@ func (m *model) tended(c Counts, rank func(*held) int, gone func(*held) bool) {
 	switch {
 	case found == nil:
 	case c.Swept > 0:
-		m.finish(found, binding.Swept, m.clock)
+		m.finish(found, binding.Swept, ofOwn)
 	case found.state != binding.Active:
 		m.since = max(m.since, found.changed+1)
 		m.drop(found)
 	default:
-		m.finish(found, binding.Expired, m.clock)
+		m.finish(found, binding.Expired, ofOwn)
 	}
 	m.settle()
 }

@@ -91,7 +91,7 @@ func (r record) bounds(history binding.Time) (due binding.Time, newest uint64) {
 func (r record) unpack(p packed) entry {
 	return entry{
 		kind: p.kind(), state: p.state(), bits: p.bits(), gen: p.gen(), octets: p.octets(), source: p.source(), iaid: p.iaid(),
-		preferred: p.preferred(), valid: p.valid(), stamp: p.stamp(), lt: p.lt(), mark: p.mark(), until: p.until(),
+		preferred: p.preferred(), valid: p.valid(), stamp: p.stamp(), lt: p.lt(), mark: p.mark(), own: p.own(), until: p.until(),
 		chain: r.text(p[2]), name: r.text(p[3]), options: r.text(p[4]),
 	}
 }

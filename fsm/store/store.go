@@ -38,6 +38,7 @@ type Store struct {
 	linksBefore  uint64 // what the store that this one took the place of counted as changes of links
 	history      binding.Time
 	historySince binding.Time
+	keepLast     bool   // see KeepLastTransaction
 	forgotten    uint64 // the mark of the newest end that was forgotten here, if historySince comes from it
 
 	current *state // the newest pinned state, if nothing was written since

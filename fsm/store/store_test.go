@@ -146,7 +146,7 @@ func (x *machine) restore(t *rapid.T) {
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
 		t.Fatal("a restored store writes another snapshot")
 	}
-	s.crowd = x.store.crowd
+	s.crowd, s.keepLast = x.store.crowd, x.store.keepLast
 	for _, h := range x.views {
 		if err := h.same(); err != nil {
 			t.Fatal(err)
@@ -160,6 +160,11 @@ func (x *machine) setHistory(t *rapid.T) {
 	seconds := rapid.SampledFrom([]int{0, 10, 600}).Draw(t, "seconds")
 	x.store.SetHistory(time.Duration(seconds) * time.Second)
 	x.model.history = binding.Time(seconds * 1000)
+}
+
+func (x *machine) keepLast(*rapid.T) {
+	x.store.KeepLastTransaction()
+	x.model.keepLast = true
 }
 
 // check compares with the model after each step: all clients, and every fifth time everything that can be asked.
@@ -188,7 +193,8 @@ func testMachine(t *testing.T, h hasher) {
 		t.Repeat(map[string]func(*rapid.T){
 			"apply": x.apply, "apply again": x.apply, "apply once more": x.apply, "resync": x.resync, "tick": x.tick,
 			"maintain": x.maintain, "hold": x.hold, "release": x.release, "restore": x.restore, "set history": x.setHistory,
-			"": x.check,
+			"keep the last transaction": x.keepLast,
+			"":                          x.check,
 		})
 		x.compare(t, true)
 		for i := range x.views {

@@ -53,7 +53,7 @@ func (r record) validateEntry(off, sources int) (int, error) {
 	}
 	prefix := netip.PrefixFrom(netip.AddrFrom16(p.octets()), int(p.bits()))
 	switch {
-	case p[0]>>5 != 0 || p.kind() > binding.PD || p.kind() != binding.PD && p.bits() != 128 || prefix != prefix.Masked():
+	case p[0]>>6 != 0 || p.own() && p.state() == binding.Active || p.kind() > binding.PD || p.kind() != binding.PD && p.bits() != 128 || prefix != prefix.Masked():
 		return 0, fmt.Errorf("%w: kind %d of %v", ErrSnapshot, p[0], prefix)
 	case p.source() == 0 || int(p.source()) > sources:
 		return 0, fmt.Errorf("%w: source %d of %d", ErrSnapshot, p.source(), sources)
