@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"testing/iotest"
 )
@@ -44,4 +45,29 @@ func TestVerifySnapshotNoticesEverything(t *testing.T) {
 	if _, err := VerifySnapshot(iotest.TimeoutReader(bytes.NewReader(snapshot))); !errors.Is(err, iotest.ErrTimeout) {
 		t.Errorf("a reader that fails: %v", err)
 	}
+}
+
+// FuzzVerifySnapshot: whatever the octets are, with checksums that fit, what is read of them is bounded by what is there, and what Restore takes is whole.
+func FuzzVerifySnapshot(f *testing.F) {
+	m := New(Config{})
+	m.ApplyBatch(sample(f))
+	snapshot := snapshotOf(f, m)
+	f.Add(snapshot)
+	f.Add(snapshot[:snapshotHeader])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > snapshotHeader {
+			b = fitted(b)
+		}
+		info, err := VerifySnapshot(bytes.NewReader(b))
+		if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+			t.Errorf("neither corrupt nor of another version: %v", err)
+		}
+		if err == nil && info.Size != uint64(len(b)) {
+			t.Errorf("%d octets are whole as %d", len(b), info.Size)
+		}
+		if rerr := New(Config{}).Restore(io.NopCloser(bytes.NewReader(b))); rerr == nil && err != nil {
+			t.Errorf("restored, but not whole: %v", err)
+		}
+	})
 }
