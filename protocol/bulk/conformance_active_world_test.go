@@ -35,6 +35,7 @@ type moving struct {
 func newMoving() *moving {
 	m := &moving{store: store.New(), feed: watch.New(0), clock: now, source: "kea"}
 	m.store.CollectMarks(m.feed.Size())
+	m.store.KeepLastTransaction()
 	m.store.SetHistory(10 * time.Minute)
 	return m
 }

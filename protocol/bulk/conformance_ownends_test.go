@@ -10,9 +10,9 @@ import (
 	"github.com/leasehold/leasehold/protocol/leasequery"
 )
 
-// ownEnd is the CLT_TIME, at its own second, of an end that nobody reported but the cluster found out: the store keeps when it
-// ended, in place of when the client was last heard of, 110 s before.
-const ownEnd = 0
+// ownEnd is the CLT_TIME, at its own second, of an end that nobody reported but the cluster found out: when the client was last heard
+// of, 110 s before.
+const ownEnd = 110
 
 // Ends that the cluster itself finds out, as nobody reports them.
 func TestRule21OwnEndsInASubscription(t *testing.T) {
@@ -46,7 +46,7 @@ func TestRule21OwnEndsInASubscription(t *testing.T) {
 		"moved from relay to relay, by the old port": {[]binding.Change{ended(aPD, binding.Released, 0)}, lq(qRemoteID, "::", opt(optRemoteID, u32(9), []byte("port-a")), everything),
 			func(t *testing.T, m *moving) { m.put(t, 10_000, moved) }, [][]byte{client("client-a", ownEnd, gone, dataOfRelayA)}},
 		"one of two moved from relay to relay, by the old one": {nil, lq(qRelayID, "::", opt(optRelayID, []byte("relay-a")), everything),
-			func(t *testing.T, m *moving) { m.put(t, 10_000, moved) }, [][]byte{client("client-a", ownEnd, iaAddr("2001:db8:1::a", 3600, 7200), livePD, dataOfRelayA)}},
+			func(t *testing.T, m *moving) { m.put(t, 10_000, moved) }, [][]byte{client("client-a", 0, iaAddr("2001:db8:1::a", 3600, 7200), livePD, dataOfRelayA)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := activeHouse(t)
