@@ -29,8 +29,8 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show a cluster: feed it, ask it, kill its leader in the middle of an answer",
 		Long: "Start a three-node cluster on this machine, feed it the leases that a real Kea wrote, ask every node by every query type,\n" +
-			"feed it many more leases behind one relay, kill the leader in the middle of that relay's answer and see the answer complete\n" +
-			"elsewhere. Exit status 0 only if all of it held. Everything is removed at the end.",
+			"over TCP and UDP, subscribe to the changes of a link, feed it many more leases behind one relay, kill the leader in the middle\n" +
+			"of that relay's answer, and see the answer complete and the subscription go on elsewhere. Exit status 0 only if all of it held. Everything is removed at the end.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
@@ -49,6 +49,8 @@ type demo struct {
 	out     io.Writer
 	start   time.Time
 	cluster *laptop.Cluster
+
+	follower *demoFollower
 }
 
 func (f *demoFlags) run(ctx context.Context, out io.Writer) (err error) {
@@ -69,13 +71,14 @@ func (f *demoFlags) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	cluster, err := laptop.New(laptop.Config{Binary: binary, Dir: dir, Nodes: 3})
+	cluster, err := laptop.New(laptop.Config{Binary: binary, Dir: dir, Nodes: 3, Set: []string{"active.enabled=true", "active.insecure=true"}})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
 	d := &demo{demoFlags: *f, ctx: ctx, out: out, start: time.Now(), cluster: cluster}
-	for _, step := range []func() error{d.startCluster, d.feedKea, d.askEverything, d.feedGenerated, d.killTheLeader} {
+	defer func() { d.follower.close() }()
+	for _, step := range []func() error{d.startCluster, d.feedKea, d.askEverything, d.follow, d.feedGenerated, d.killTheLeader, d.followOn} {
 		if err := step(); err != nil {
 			if interrupted.Err() != nil {
 				return errors.New("interrupted; the nodes are stopped")

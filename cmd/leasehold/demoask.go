@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
 	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 	"github.com/leasehold/leasehold/protocol/requestor"
@@ -54,8 +55,39 @@ func (d *demo) askEverything() error {
 			case !slices.Equal(first, answer):
 				return fmt.Errorf("%v: %s tells of other clients than %s, or in another order", q.Type, n.Name, d.cluster.Nodes[0].Name)
 			}
+			if err := d.askUDP(n, q, first); err != nil {
+				return err
+			}
 		}
-		d.say("%-21v %3d clients, the same in the same order from all three nodes", q.Type, len(first))
+		over := ""
+		if overUDP(q) {
+			over = ", over UDP too"
+		}
+		d.say("%-21v %3d clients, the same in the same order from all three nodes%s", q.Type, len(first), over)
+	}
+	return nil
+}
+
+// overUDP tells whether there is such a query over UDP (RFC 5007).
+func overUDP(q requestor.Query) bool {
+	return q.Type == dhcpv6.QueryByAddress || q.Type == dhcpv6.QueryByClientID
+}
+
+// askUDP asks a node over UDP, if that can be: it must tell the same.
+func (d *demo) askUDP(n *laptop.Node, q requestor.Query, want []string) error {
+	if !overUDP(q) {
+		return nil
+	}
+	var got []string
+	err := requestor.QueryUDP(d.ctx, []string{n.LeasequeryUDP}, requestor.Config{ClientID: newDUID()}, q, func(c *requestor.Client) error {
+		got = append(got, fingerprint(c))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%v at %s over UDP: %w", q.Type, n.Name, err)
+	}
+	if !slices.Equal(want, got) {
+		return fmt.Errorf("%v: %s tells something else over UDP than over TCP", q.Type, n.Name)
 	}
 	return nil
 }
