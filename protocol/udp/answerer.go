@@ -8,6 +8,7 @@ import (
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 	"github.com/leasehold/leasehold/protocol/leasequery"
+	"github.com/leasehold/leasehold/protocol/udp/datagram"
 )
 
 const (
@@ -23,7 +24,7 @@ type answerer struct {
 	server *Server
 	room   *room
 	batch  *leasequery.Batch
-	out    *outlet
+	out    *datagram.Writer
 	octets []byte // the answers that are to be sent
 	relays chain
 }
@@ -91,11 +92,11 @@ func (a *answerer) one(q *question) {
 	r := leasequery.Request{
 		Message: dhcpv6.Message{Type: dhcpv6.MessageType(q.octets[q.inner]), TransactionID: dhcpv6.TransactionID(q.octets[q.inner+1 : q.inner+4]),
 			Options: dhcpv6.Options(q.octets[q.inner+4 : q.end])},
-		Peer: netip.AddrPortFrom(q.from.addr, q.from.port), Requestor: q.requestor, Over: leasequery.UDP,
+		Peer: netip.AddrPortFrom(q.from.Addr, q.from.Port), Requestor: q.requestor, Over: leasequery.UDP,
 	}
-	to := reply{to: q.from, local: q.local, iface: q.iface}
+	to := datagram.Outgoing{To: q.from, Local: q.local, Interface: q.iface}
 	if q.local.IsMulticast() {
-		to.local = a.server.config.Source
+		to.Local = a.server.config.Source
 	}
 	var err error
 	if q.inner > 0 {
@@ -117,23 +118,23 @@ func (a *answerer) one(q *question) {
 	default:
 		a.server.metrics.direct.Inc()
 	}
-	to.octets = a.octets[begin:len(a.octets):len(a.octets)]
-	if a.out.add(to) || len(a.octets) > cap(a.octets)-answerRoom {
+	to.Octets = a.octets[begin:len(a.octets):len(a.octets)]
+	if a.out.Add(to) || len(a.octets) > cap(a.octets)-answerRoom {
 		a.flush()
 	}
 }
 
 // relayed answers a query that came through relays: a Relay-reply around a Relay-reply, as deep as the query was
 // (RFC 8415 19.3).
-func (a *answerer) relayed(q *question, r leasequery.Request, to *reply) (err error) {
+func (a *answerer) relayed(q *question, r leasequery.Request, to *datagram.Outgoing) (err error) {
 	if reason := a.relays.parse(q.octets, a.server.config.MaxHops); reason != "" {
 		return &leasequery.DiscardError{Reason: reason} // it was looked at before: it is well
 	}
 	if !a.relays.fromPort() {
-		to.to.port = a.server.config.RelayPort
+		to.To.Port = a.server.config.RelayPort
 	}
-	if to.to.scope == 0 {
-		to.iface = 0 // a relay is routed to; the interface is for whoever is on the link (RFC 8415 18.3.10)
+	if to.To.Scope == 0 {
+		to.Interface = 0 // a relay is routed to; the interface is for whoever is on the link (RFC 8415 18.3.10)
 	}
 	begin := len(a.octets)
 	a.octets = a.relays.open(a.octets)
@@ -151,7 +152,7 @@ func (a *answerer) relayed(q *question, r leasequery.Request, to *reply) (err er
 
 // flush sends the answers that were gathered.
 func (a *answerer) flush() {
-	_, octets, lost, err := a.out.flush()
+	_, octets, lost, err := a.out.Flush()
 	m := a.server.metrics
 	m.octets.Add(float64(octets))
 	if lost > 0 {

@@ -3,6 +3,8 @@ package udp
 import (
 	"net/netip"
 	"time"
+
+	"github.com/leasehold/leasehold/protocol/udp/datagram"
 )
 
 // Defaults of Config.
@@ -11,6 +13,9 @@ const (
 	DefaultHold    = time.Second
 	DefaultPort    = 547 // of DHCPv6 relays and servers (RFC 8415 7.2)
 )
+
+// maxDatagram is the longest message, in octets.
+const maxDatagram = datagram.MaxOctets
 
 // maxHops is how many relay messages are taken apart at most.
 const maxHops = 32

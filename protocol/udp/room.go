@@ -7,6 +7,7 @@ import (
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 	"github.com/leasehold/leasehold/protocol/leasequery"
+	"github.com/leasehold/leasehold/protocol/udp/datagram"
 )
 
 const (
@@ -24,7 +25,7 @@ type question struct {
 	octets    []byte // the message as it came, relays and all
 	inner     int    // where the LEASEQUERY begins and ends in it
 	end       int
-	from      endpoint
+	from      datagram.Endpoint
 	local     netip.Addr
 	iface     uint32
 	requestor *leasequery.Requestor
@@ -33,7 +34,7 @@ type question struct {
 
 // key tells a query from others: a copy of it has the same.
 type key struct {
-	from endpoint
+	from datagram.Endpoint
 	id   dhcpv6.TransactionID
 }
 

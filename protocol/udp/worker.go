@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
+	"github.com/leasehold/leasehold/protocol/udp/datagram"
 )
 
 // readPause is how long a reader waits after an error that may pass, such as a lack of memory.
@@ -18,7 +19,7 @@ const readPause = 10 * time.Millisecond
 type worker struct {
 	server *Server
 	conn   *net.UDPConn
-	in     *inlet
+	in     *datagram.Reader
 	room   *room
 	relays chain      // the reader's
 	vetted []question // the reader's: what of one read gets an answer
@@ -27,15 +28,15 @@ type worker struct {
 }
 
 func newWorker(s *Server, conn *net.UDPConn) (*worker, error) {
-	in, err := newInlet(conn)
+	in, err := datagram.NewReader(conn)
 	if err != nil {
 		return nil, err
 	}
-	out, err := newOutlet(conn)
+	out, err := datagram.NewWriter(conn)
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{server: s, conn: conn, in: in, room: newRoom(s.metrics), vetted: make([]question, 0, inletSlots)}
+	w := &worker{server: s, conn: conn, in: in, room: newRoom(s.metrics), vetted: make([]question, 0, datagram.Slots)}
 	w.answerer = answerer{server: s, room: w.room, batch: s.engine.NewBatch(), out: out, octets: make([]byte, 0, answerOctets)}
 	return w, nil
 }
@@ -44,9 +45,9 @@ func newWorker(s *Server, conn *net.UDPConn) (*worker, error) {
 func (w *worker) read(ctx context.Context) error {
 	defer w.room.end()
 	m := w.server.metrics
-	overflow := w.in.overflow
+	overflow := w.in.Overflow()
 	for {
-		n, err := w.in.read()
+		n, err := w.in.Read()
 		switch {
 		case err == nil:
 		case ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded):
@@ -68,11 +69,11 @@ func (w *worker) read(ctx context.Context) error {
 		now := time.Now()
 		w.vetted = w.vetted[:0]
 		for i := range n {
-			w.take(w.in.at(i), now)
+			w.take(w.in.At(i), now)
 		}
-		if w.in.overflow != overflow {
-			m.dropped.Add(float64(w.in.overflow - overflow))
-			overflow = w.in.overflow
+		if w.in.Overflow() != overflow {
+			m.dropped.Add(float64(w.in.Overflow() - overflow))
+			overflow = w.in.Overflow()
 		}
 		w.room.add(w.vetted, now)
 		clear(w.vetted)
@@ -80,9 +81,9 @@ func (w *worker) read(ctx context.Context) error {
 }
 
 // take vets one datagram: it is to be answered, or counted and forgotten.
-func (w *worker) take(d datagram, now time.Time) {
-	q := question{octets: d.octets, end: len(d.octets), from: d.from, local: d.local, iface: d.iface, arrived: now}
-	if reason := w.vet(&q, d.truncated, now); reason != "" {
+func (w *worker) take(d datagram.Datagram, now time.Time) {
+	q := question{octets: d.Octets, end: len(d.Octets), from: d.From, local: d.Local, iface: d.Interface, arrived: now}
+	if reason := w.vet(&q, d.Truncated, now); reason != "" {
 		w.server.metrics.discard(reason, 1)
 		return
 	}
@@ -92,7 +93,7 @@ func (w *worker) take(d datagram, now time.Time) {
 // vet tells why a datagram gets no answer, or "". What costs least is looked at first.
 func (w *worker) vet(q *question, truncated bool, now time.Time) (reason string) {
 	s := w.server
-	requestor, ok := s.policy.Lookup(q.from.addr)
+	requestor, ok := s.policy.Lookup(q.from.Addr)
 	if !ok {
 		return discardStranger
 	}
@@ -111,7 +112,7 @@ func (w *worker) vet(q *question, truncated bool, now time.Time) (reason string)
 	if requestor.Rate > 0 {
 		rate, burst = requestor.Rate, requestor.Burst
 	}
-	if !s.limiter.allow(q.from.addr, rate, burst, now) {
+	if !s.limiter.allow(q.from.Addr, rate, burst, now) {
 		return discardRate
 	}
 	if reason := w.unwrap(q); reason != "" {

@@ -1,4 +1,4 @@
-package udp
+package datagram
 
 import (
 	"encoding/binary"
@@ -18,15 +18,15 @@ const sendPatience = 100 * time.Millisecond
 // sendControlOctets is room for IPV6_PKTINFO.
 var sendControlOctets = unix.CmsgSpace(unix.SizeofInet6Pktinfo)
 
-// outlet sends datagrams by one socket, many at a time.
-type outlet struct {
+// Writer sends datagrams by one socket, many at a time.
+type Writer struct {
 	conn     *net.UDPConn
 	raw      syscall.RawConn
 	n        int // how many are to be sent
-	messages [outletSlots]mmsghdr
-	names    [outletSlots]unix.RawSockaddrInet6
-	vectors  [outletSlots]unix.Iovec
-	control  [outletSlots][controlOctets]byte
+	messages [Slots]mmsghdr
+	names    [Slots]unix.RawSockaddrInet6
+	vectors  [Slots]unix.Iovec
+	control  [Slots][controlOctets]byte
 	transmit func(fd uintptr) bool
 	next     int // the first that has not been sent
 	sent     int
@@ -34,12 +34,13 @@ type outlet struct {
 	full     bool // the send buffer was full
 }
 
-func newOutlet(conn *net.UDPConn) (*outlet, error) {
+// NewWriter sends by a socket, which stays the caller's; it sets the socket's write deadline.
+func NewWriter(conn *net.UDPConn) (*Writer, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("send by %v: %w", conn.LocalAddr(), err)
 	}
-	out := &outlet{conn: conn, raw: raw}
+	out := &Writer{conn: conn, raw: raw}
 	for i := range out.messages {
 		h := &out.messages[i].header
 		h.Name, h.Iov = (*byte)(unsafe.Pointer(&out.names[i])), &out.vectors[i]
@@ -62,26 +63,26 @@ func newOutlet(conn *net.UDPConn) (*outlet, error) {
 	return out, nil
 }
 
-// add takes a reply, whose octets must stay as they are until flush, and tells whether there is no room for another.
-func (out *outlet) add(r reply) (full bool) {
+// Add takes a datagram, whose octets must stay as they are until Flush, and tells whether there is no room for another.
+func (out *Writer) Add(r Outgoing) (full bool) {
 	i := out.n
 	out.n++
 	name, v := &out.names[i], &out.vectors[i]
-	*name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: swapped(r.to.port), Addr: r.to.addr.As16(), Scope_id: r.to.scope}
-	v.Base = &r.octets[0]
-	v.SetLen(len(r.octets))
+	*name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: swapped(r.To.Port), Addr: r.To.Addr.As16(), Scope_id: r.To.Scope}
+	v.Base = &r.Octets[0]
+	v.SetLen(len(r.Octets))
 	h := &out.messages[i].header
 	h.Control = &out.control[i][0]
 	h.SetControllen(sendControlOctets)
 	info := out.control[i][unix.CmsgLen(0):]
-	local := r.local.As16()
+	local := r.Local.As16()
 	copy(info, local[:])
-	binary.NativeEndian.PutUint32(info[16:], r.iface)
-	return out.n == outletSlots
+	binary.NativeEndian.PutUint32(info[16:], r.Interface)
+	return out.n == Slots
 }
 
-// flush sends what was added. It returns how many and how many octets were sent, how many were not, and the last reason why.
-func (out *outlet) flush() (sent, octets, lost int, err error) {
+// Flush sends what was added. It returns how many and how many octets were sent, how many were not, and the last reason why.
+func (out *Writer) Flush() (sent, octets, lost int, err error) {
 	for out.next = 0; out.next < out.n; {
 		errWait := out.raw.Write(out.transmit)
 		if out.full {
@@ -111,10 +112,10 @@ func (out *outlet) flush() (sent, octets, lost int, err error) {
 	return sent, octets, lost, err
 }
 
-// unroute lets the first reply that was not sent leave by any interface, if it was bound to one that does not lead there. A query's
+// unroute lets the first datagram that was not sent leave by any interface, if it was bound to one that does not lead there. A query's
 // interface is where its answer leaves (RFC 8415 18.3.10); but where requestors are routed to, the way back may be another one. With
 // a source address given Linux takes the interface as a wish anyway.
-func (out *outlet) unroute() bool {
+func (out *Writer) unroute() bool {
 	if out.errno != unix.ENETUNREACH && out.errno != unix.EHOSTUNREACH || out.names[out.next].Scope_id != 0 {
 		return false
 	}

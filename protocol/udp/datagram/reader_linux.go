@@ -1,4 +1,4 @@
-package udp
+package datagram
 
 import (
 	"encoding/binary"
@@ -24,44 +24,45 @@ type mmsghdr struct {
 // controlOctets is room for the ancillary data of one datagram: IPV6_PKTINFO and SO_RXQ_OVFL.
 const controlOctets = 96
 
-// inlet reads datagrams of one socket, many at a time.
-type inlet struct {
+// Reader reads datagrams of one socket, many at a time.
+type Reader struct {
 	raw      syscall.RawConn
-	messages [inletSlots]mmsghdr
-	names    [inletSlots]unix.RawSockaddrInet6
-	vectors  [inletSlots]unix.Iovec
-	control  [inletSlots][controlOctets]byte
-	buffer   []byte // maxDatagram octets for each
+	messages [Slots]mmsghdr
+	names    [Slots]unix.RawSockaddrInet6
+	vectors  [Slots]unix.Iovec
+	control  [Slots][controlOctets]byte
+	buffer   []byte // MaxOctets octets for each
 	receive  func(fd uintptr) bool
 	got      int
 	errno    unix.Errno
-	overflow uint32 // SO_RXQ_OVFL: how many datagrams the kernel had dropped so far
+	overflow uint32
 }
 
-func newInlet(conn *net.UDPConn) (*inlet, error) {
+// NewReader reads from a socket, which stays the caller's.
+func NewReader(conn *net.UDPConn) (*Reader, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("read from %v: %w", conn.LocalAddr(), err)
 	}
-	in := &inlet{raw: raw, buffer: make([]byte, inletSlots*maxDatagram)}
+	in := &Reader{raw: raw, buffer: make([]byte, Slots*MaxOctets)}
 	for i := range in.messages {
-		in.vectors[i].Base = &in.buffer[i*maxDatagram]
-		in.vectors[i].SetLen(maxDatagram)
+		in.vectors[i].Base = &in.buffer[i*MaxOctets]
+		in.vectors[i].SetLen(MaxOctets)
 		h := &in.messages[i].header
 		h.Name, h.Iov, h.Control = (*byte)(unsafe.Pointer(&in.names[i])), &in.vectors[i], &in.control[i][0]
 		h.SetIovlen(1)
 	}
 	in.receive = func(fd uintptr) bool {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&in.messages[0])), inletSlots, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&in.messages[0])), Slots, unix.MSG_DONTWAIT, 0, 0)
 		in.got, in.errno = int(n), errno
 		return errno != unix.EAGAIN && errno != unix.EINTR
 	}
 	return in, nil
 }
 
-// read waits for datagrams and returns how many came, which at then tells. The error wraps os.ErrDeadlineExceeded,
+// Read waits for datagrams and returns how many came, which At then tells. The error wraps os.ErrDeadlineExceeded,
 // net.ErrClosed or the system's.
-func (in *inlet) read() (int, error) {
+func (in *Reader) Read() (int, error) {
 	for i := range in.messages {
 		h := &in.messages[i].header
 		h.Namelen = unix.SizeofSockaddrInet6
@@ -77,21 +78,25 @@ func (in *inlet) read() (int, error) {
 	return in.got, nil
 }
 
-// at is one of the datagrams that the last read brought.
-func (in *inlet) at(i int) datagram {
+// At is one of the datagrams that the last Read brought.
+func (in *Reader) At(i int) Datagram {
 	m, name := &in.messages[i], &in.names[i]
-	d := datagram{
-		octets:    in.buffer[i*maxDatagram:][:m.octets:m.octets],
-		from:      endpoint{addr: netip.AddrFrom16(name.Addr), port: swapped(name.Port), scope: name.Scope_id},
-		local:     netip.IPv6Unspecified(),
-		truncated: m.header.Flags&unix.MSG_TRUNC != 0,
+	d := Datagram{
+		Octets:    in.buffer[i*MaxOctets:][:m.octets:m.octets],
+		From:      Endpoint{Addr: netip.AddrFrom16(name.Addr), Port: swapped(name.Port), Scope: name.Scope_id},
+		Local:     netip.IPv6Unspecified(),
+		Truncated: m.header.Flags&unix.MSG_TRUNC != 0,
 	}
 	in.ancillary(in.control[i][:m.header.Controllen], &d)
 	return d
 }
 
+// Overflow is how many datagrams the kernel has dropped for want of room, as far as the newest Datagram tells (SO_RXQ_OVFL, where the
+// socket has it), modulo 2^32.
+func (in *Reader) Overflow() uint32 { return in.overflow }
+
 // ancillary reads the control messages that came with a datagram.
-func (in *inlet) ancillary(b []byte, d *datagram) {
+func (in *Reader) ancillary(b []byte, d *Datagram) {
 	for len(b) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
 		n := int(h.Len)
@@ -101,8 +106,8 @@ func (in *inlet) ancillary(b []byte, d *datagram) {
 		data := b[unix.CmsgLen(0):n]
 		switch {
 		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
-			d.local = netip.AddrFrom16([16]byte(data))
-			d.iface = binary.NativeEndian.Uint32(data[16:])
+			d.Local = netip.AddrFrom16([16]byte(data))
+			d.Interface = binary.NativeEndian.Uint32(data[16:])
 		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_RXQ_OVFL && len(data) >= 4:
 			in.overflow = binary.NativeEndian.Uint32(data)
 		}
