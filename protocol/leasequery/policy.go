@@ -52,7 +52,7 @@ type Requestor struct {
 	MaxQueries              int // at once, over all connections; 0 is the server's default
 	MaxSubscriptions        int // at once, over all connections; 0 is the server's default
 
-	Rate  float64 // queries a second over TCP; 0 is the server's default
+	Rate  float64 // queries a second, over TCP and over UDP each; 0 is the server's default
 	Burst int     // how many of them may come at once; 0 is the server's default
 }
 
