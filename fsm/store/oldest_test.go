@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"testing"
@@ -141,6 +142,28 @@ func matchesQuery(q binding.Query, c *binding.Client, e *binding.Entry) bool {
 	return true
 }
 
+// selection is what link-addresses selected a moment ago.
+type selection struct {
+	links   string
+	changed uint64
+}
+
+// check wants LinksChanged to grow when anything is selected that was not, or is another link now.
+func (s *selection) check(t *rapid.T, of *Store) {
+	v := of.View()
+	defer v.Release()
+	links := ""
+	for _, a := range append(worldRelays, worldAddresses...) {
+		for _, id := range v.SelectLinks(nil, netip.MustParseAddr(a)) {
+			links += fmt.Sprintf("%s: %d %x\n", a, id, v.Links().Identity(id))
+		}
+	}
+	if links != s.links && v.LinksChanged() <= s.changed {
+		t.Fatalf("%d changes of links after %d, selected were\n%s\nand are\n%s", v.LinksChanged(), s.changed, s.links, links)
+	}
+	s.links, s.changed = links, v.LinksChanged()
+}
+
 func (x *machine) checkHistory(t *rapid.T) {
 	v := x.store.View()
 	defer v.Release()
@@ -156,10 +179,12 @@ func testHistory(t *testing.T, h hasher) {
 		x := &machine{store: newStore(h), model: newModel()}
 		x.model.clock = 1_000_000
 		x.store.crowd = crowd
+		var selected selection
 		t.Repeat(map[string]func(*rapid.T){
 			"apply": x.apply, "apply again": x.apply, "apply once more": x.apply, "resync": x.resync, "tick": x.tick,
 			"maintain": x.maintain, "restore": x.restore, "set history": x.setHistory,
 			"": func(t *rapid.T) {
+				selected.check(t, x.store)
 				if x.steps++; x.steps%8 == 0 {
 					x.checkHistory(t)
 				}

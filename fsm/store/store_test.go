@@ -147,6 +147,7 @@ func (x *machine) restore(t *rapid.T) {
 		t.Fatal("a restored store writes another snapshot")
 	}
 	s.crowd, s.keepLast = x.store.crowd, x.store.keepLast
+	s.Continue(x.store)
 	for _, h := range x.views {
 		if err := h.same(); err != nil {
 			t.Fatal(err)
