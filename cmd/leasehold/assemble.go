@@ -55,6 +55,7 @@ type process struct {
 type listeners struct {
 	raft, grpc, http, leasequery net.Listener
 	udp                          []*net.UDPConn // none where leasequery over UDP is off
+	raw6                         *net.IPConn    // nil where that is off, or may not be opened
 }
 
 // listen opens every socket, so that a port that is taken is told before anything runs.
@@ -88,6 +89,9 @@ func (l *listeners) close() {
 	for _, c := range l.udp {
 		c.Close()
 	}
+	if l.raw6 != nil {
+		l.raw6.Close()
+	}
 }
 
 // assemble builds a node's process and opens its sockets. It starts nothing.
@@ -108,6 +112,9 @@ func assemble(cfg config.Config, version string, log *slog.Logger) (_ *process, 
 	n := &process{cfg: cfg, log: log, pool: rpc.NewPool(), tls: credentials, supervisor: supervisor{log}}
 	if n.listeners, err = listen(cfg); err != nil {
 		return nil, errors.Join(err, n.pool.Close())
+	}
+	if len(n.listeners.udp) > 0 {
+		n.listeners.raw6 = openRaw(log)
 	}
 	defer func() {
 		if err != nil {

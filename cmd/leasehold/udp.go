@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"syscall"
@@ -31,6 +32,16 @@ func listenUDP(cfg config.Config, tcp net.Addr) ([]*net.UDPConn, error) {
 	return conns, err
 }
 
+// openRaw opens the socket by which large answers leave in fragments; nil, and a warning, where this process may not.
+func openRaw(log *slog.Logger) *net.IPConn {
+	raw, err := udp.OpenRaw(context.Background())
+	if err != nil {
+		log.Warn("large answers to leasequery over UDP are fragmented by the system alone, which does not cut them to 1,280 octets: CAP_NET_RAW is missing", "err", err)
+		return nil
+	}
+	return raw
+}
+
 // udpConfig is what leasequery over UDP is told of the configuration.
 func udpConfig(cfg config.Config) udp.Config {
 	c := udp.Config{MaxHops: cfg.UDP.MaxHops, Hold: max(cfg.UDP.Hold, 1), Rate: cfg.UDP.Rate, Burst: cfg.UDP.Burst} // a hold of 0 would be the default
@@ -50,5 +61,6 @@ func (n *process) assembleUDP(engine *leasequery.Engine, policy *leasequery.Poli
 	if len(n.cfg.UDP.Multicast) > 0 {
 		c.Leader = n.node.IsLeader
 	}
+	c.Raw = n.listeners.raw6
 	n.udp = udp.New(c, engine, policy, n.log.With("part", "udp"), udp.NewMetrics(registry))
 }

@@ -3,6 +3,7 @@ package udp
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -13,10 +14,10 @@ import (
 
 const (
 	// answerOctets is how many octets of answers are gathered before they are sent.
-	answerOctets = 512 << 10
+	answerOctets = 640 << 10
 	// answerRoom is what one more answer may take of them: a message, what the engine writes before it finds that it does not fit,
-	// and the relays' messages around it.
-	answerRoom = 192 << 10
+	// the relays' messages around it, and all of that in fragments.
+	answerRoom = 288 << 10
 )
 
 // answerer answers the queries of one room.
@@ -25,7 +26,9 @@ type answerer struct {
 	room   *room
 	batch  *leasequery.Batch
 	out    *datagram.Writer
-	octets []byte // the answers that are to be sent
+	raw    *datagram.Writer // of Config.Raw; nil when there is none
+	port   uint16           // of the socket
+	octets []byte           // the answers that are to be sent
 	relays chain
 }
 
@@ -119,8 +122,30 @@ func (a *answerer) one(q *question) {
 		a.server.metrics.direct.Inc()
 	}
 	to.Octets = a.octets[begin:len(a.octets):len(a.octets)]
-	if a.out.Add(to) || len(a.octets) > cap(a.octets)-answerRoom {
+	full := false
+	if tooLarge(to.Octets) && a.raw != nil && !to.Local.IsUnspecified() && !to.Local.IsMulticast() {
+		a.fragments(to)
+	} else {
+		full = a.out.Add(to)
+	}
+	if full || len(a.octets) > cap(a.octets)-answerRoom {
 		a.flush()
+	}
+}
+
+// fragments sends an answer in packets that every link carries.
+func (a *answerer) fragments(to datagram.Outgoing) {
+	a.server.metrics.fragmented.Inc()
+	begin := len(a.octets)
+	from := netip.AddrPortFrom(to.Local, a.port)
+	var size int
+	a.octets, size = appendFragments(a.octets, to.Octets, from, netip.AddrPortFrom(to.To.Addr, to.To.Port), rand.Uint32())
+	to.To.Port = 0
+	for packets := a.octets[begin:]; len(packets) > 0; packets = packets[len(to.Octets):] {
+		to.Octets = packets[:min(size, len(packets))]
+		if a.raw.Add(to) {
+			a.send(a.raw)
+		}
 	}
 }
 
@@ -152,14 +177,21 @@ func (a *answerer) relayed(q *question, r leasequery.Request, to *datagram.Outgo
 
 // flush sends the answers that were gathered.
 func (a *answerer) flush() {
-	_, octets, lost, err := a.out.Flush()
+	a.send(a.out)
+	if a.raw != nil {
+		a.send(a.raw)
+	}
+	a.octets = a.octets[:0]
+}
+
+func (a *answerer) send(out *datagram.Writer) {
+	_, octets, lost, err := out.Flush()
 	m := a.server.metrics
 	m.octets.Add(float64(octets))
 	if lost > 0 {
 		m.sendErrors.Add(float64(lost))
 		a.server.log.Debug("answers to leasequery over UDP not sent", "lost", lost, "err", err)
 	}
-	a.octets = a.octets[:0]
 }
 
 // discard counts a query that the engine gives no answer.

@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"net"
 	"net/netip"
 	"time"
 
@@ -37,6 +38,9 @@ type Config struct {
 	Leader func() bool
 	// Source is the address that answers to multicast leave from; the zero Addr and :: leave it to the system.
 	Source netip.Addr
+	// Raw is a raw socket, of OpenRaw, by which answers leave in fragments whose packets would be of more than 1,280 octets. The
+	// server closes it. Nil leaves that to the system, which on Linux cuts only what is larger than the MTU of its own link.
+	Raw *net.IPConn
 	// RelayPort is the port that Relay-reply messages go to unless the relay asks for another (RFC 8357). 0 is 547.
 	RelayPort uint16
 }

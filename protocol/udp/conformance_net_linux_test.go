@@ -2,8 +2,10 @@ package udp
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -23,9 +25,18 @@ func anybody() leasequery.Requestor {
 // serveAt runs a server on port 547 of every address of a host.
 func serveAt(t testing.TB, h *netlab.Host, w *world, config Config, multicast ...string) *served {
 	t.Helper()
+	return serveRaw(t, h, w, config, true, multicast...)
+}
+
+// serveRaw is serveAt with or without a raw socket for fragments.
+func serveRaw(t testing.TB, h *netlab.Host, w *world, config Config, raw bool, multicast ...string) *served {
+	t.Helper()
 	var conns []*net.UDPConn
 	err := h.Do(func() (err error) {
 		conns, err = Listen(context.Background(), netip.MustParseAddrPort("[::]:547"), 2, multicast)
+		if err == nil && raw {
+			config.Raw, err = OpenRaw(context.Background())
+		}
 		return err
 	})
 	if err != nil {
@@ -148,45 +159,69 @@ func TestRFC8415AnswerLeavesByTheReceivingInterface(t *testing.T) {
 	}
 }
 
-// Rule 18: an answer larger than the link's MTU comes in fragments of 1,280 octets at most, and whole.
+// manyLeases is a client with so many addresses, from a number on, and what is said of them.
+func manyLeases(t testing.TB, w *world, duid string, first, n int) (said []byte) {
+	t.Helper()
+	for i := range n {
+		a := "2001:db8:1::" + hex4(first+i)
+		w.put(t, lease(0, a, duid, nil))
+		said = append(said, leased(a)...)
+	}
+	return said
+}
+
+// Rule 18: an answer whose packet would be larger than the smallest MTU comes in fragments of 1,280 octets at most, whatever the link
+// carries, and whole; also where it was asked for at a service address. Without a raw socket the system cuts what its own link does
+// not carry.
 func TestRule18FragmentedAt1280(t *testing.T) {
 	lab := netlab.New(t)
-	server, relay := lab.Host("server"), lab.Host("relay")
+	cutting, plain, relay := lab.Host("cutting"), lab.Host("plain"), lab.Host("relay")
 	w := newWorld().put(t, link("net1", []string{"2001:db8:1::/64"}))
-	var large, medium []byte
-	for i := range 300 {
-		a := "2001:db8:1::" + hex4(i+1)
-		w.put(t, lease(0, a, clientA, nil))
-		large = append(large, leased(a)...)
-	}
-	for i := range 47 { // 1,316 octets: more than 1,280 and less than 1,500
-		a := "2001:db8:1::1:" + hex4(i+1)
-		w.put(t, lease(0, a, clientB, nil))
-		medium = append(medium, leased(a)...)
-	}
-	serveAt(t, server, w, Config{})
-	wire := wireOn(t, relay, "[::]:547", server.AddrPort(547))
+	large, medium := manyLeases(t, w, clientA, 0x1000, 300), manyLeases(t, w, clientB, 0x2000, 42)
+	huge := manyLeases(t, w, "\x00\x01client-c", 0x3000, 2300)
+	fits := manyLeases(t, w, "\x00\x01client-d", 0x8000, 40) // a packet of 1,239 octets
+	serveRaw(t, cutting, w, Config{}, true)
+	serveRaw(t, plain, w, Config{}, false)
+	add(cutting, "2001:db8:99::1/128", "lo")
+	relay.Run("ip", "route", "add", "2001:db8:99::1/128", "via", cutting.Addr.String())
 	toLarge, toMedium := ask(1, byClientID("::", clientA)), ask(2, byClientID("::", clientB))
 	largeAnswer, mediumAnswer := answer(1, client(clientA, 100, large)), answer(2, client(clientB, 100, medium))
+	toHuge, hugeAnswer := ask(3, byClientID("::", "\x00\x01client-c")), answer(3, client("\x00\x01client-c", 100, huge))
+	toFits, fitsAnswer := ask(4, byClientID("::", "\x00\x01client-d")), answer(4, client("\x00\x01client-d", 100, fits))
 	forw, repl := nested(toLarge, largeAnswer, 2)
+	if n := len(mediumAnswer) + ipv6Header + udpHeader; n <= minMTU || n >= 1500 {
+		t.Fatalf("a medium packet has %d octets", n)
+	}
+	c := wireOn(t, relay, "[::]:547", cutting.AddrPort(547))
 	for _, tc := range []struct {
+		server        string
 		mtu           int // the link's
 		query, answer []byte
 		fragmented    bool
 	}{
-		{1500, toMedium, mediumAnswer, false}, {1500, toLarge, largeAnswer, true}, {1500, forw, repl, true},
-		{1280, toMedium, mediumAnswer, true}, {1280, toLarge, largeAnswer, true}, {1280, forw, repl, true},
+		{cutting.AddrPort(547), 1500, toFits, fitsAnswer, false},
+		{cutting.AddrPort(547), 1500, toMedium, mediumAnswer, true},
+		{cutting.AddrPort(547), 1500, toLarge, largeAnswer, true},
+		{cutting.AddrPort(547), 1500, toHuge, hugeAnswer, true},
+		{cutting.AddrPort(547), 1500, forw, repl, true},
+		{"[2001:db8:99::1]:547", 1500, toMedium, mediumAnswer, true},
+		{"[2001:db8:99::1]:547", 1280, toMedium, mediumAnswer, true},
+		{cutting.AddrPort(547), 1280, forw, repl, true},
+		{plain.AddrPort(547), 1280, toMedium, mediumAnswer, true},
+		{plain.AddrPort(547), 1500, toMedium, mediumAnswer, false},
+		{plain.AddrPort(547), 1500, toLarge, largeAnswer, true},
 	} {
-		for _, h := range []*netlab.Host{server, relay} {
+		for _, h := range []*netlab.Host{cutting, plain, relay} {
 			h.Run("ip", "link", "set", netlab.Interface, "mtu", strconv.Itoa(tc.mtu))
 		}
+		c.to = netip.MustParseAddrPort(tc.server)
 		passing := sniff(t, relay, netlab.Interface)
-		wire.exchange(tc.query, tc.answer)
+		c.exchange(tc.query, tc.answer)
 		for last := false; !last; {
-			p := passing.udp(func(from, _ netip.Addr, _ []byte) bool { return from == server.Addr })
+			p := passing.udp(func(from, _ netip.Addr, _ []byte) bool { return from == c.to.Addr() })
 			fragment := p[6] == unix.IPPROTO_FRAGMENT
 			if fragment != tc.fragmented || fragment && len(p) > minMTU {
-				t.Errorf("link of %d: a packet of %d octets, fragment %v, want %v", tc.mtu, len(p), fragment, tc.fragmented)
+				t.Errorf("%s on a link of %d: a packet of %d octets, fragment %v, want %v", tc.server, tc.mtu, len(p), fragment, tc.fragmented)
 			}
 			last = !fragment || p[43]&1 == 0 // no more fragments
 		}
@@ -199,13 +234,8 @@ func TestRule18PathMTU(t *testing.T) {
 	lab := netlab.New(t)
 	server, relay := lab.Host("server"), lab.Host("relay")
 	w := newWorld().put(t, link("net1", []string{"2001:db8:1::/64"}))
-	var medium []byte
-	for i := range 47 {
-		a := "2001:db8:1::" + hex4(i+1)
-		w.put(t, lease(0, a, clientB, nil))
-		medium = append(medium, leased(a)...)
-	}
-	serveAt(t, server, w, Config{})
+	medium := manyLeases(t, w, clientB, 1, 47)
+	serveRaw(t, server, w, Config{}, false)
 	// The relay's own interface is the router: what is behind it, on a link of 1,280, is routed to.
 	relay.Sysctl("net/ipv6/conf/all/forwarding", "1")
 	relay.Run("ip", "link", "add", "narrow", "mtu", "1280", "type", "veth", "peer", "name", "far", "mtu", "1280")
@@ -294,5 +324,23 @@ func TestRule18MulticastIsOffByDefault(t *testing.T) {
 	}
 	if err := w.c.SetDeadline(time.Now()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// On loopback, as `leasehold dev` is asked.
+func TestRule18FragmentedOnLoopback(t *testing.T) {
+	raw, err := OpenRaw(context.Background())
+	if errors.Is(err, os.ErrPermission) {
+		t.Skip("a raw socket needs root")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld().put(t, link("net1", []string{"2001:db8:1::/64"}))
+	large := manyLeases(t, w, clientA, 0x1000, 300)
+	s := serve(t, w, Config{Raw: raw})
+	s.dial(t).exchange(ask(1, byClientID("::", clientA)), answer(1, client(clientA, 100, large)))
+	if n := s.metric(MetricFragmented, ""); n != 1 {
+		t.Errorf("%v answers fragmented, want 1", n)
 	}
 }

@@ -14,10 +14,6 @@ import (
 )
 
 const (
-	// minMTU is what every link of IPv6 carries (RFC 8200 5). A server knows nothing of the way to a relay, so what has to be
-	// fragmented is cut for that. Linux has no IPV6_USE_MIN_MTU (RFC 3542 11.1): with IPV6_MTU it cuts what is larger than the link's, or the path's
-	// known, MTU. Between 1,280 and that it learns from Packet Too Big, and the requestor, who asks again, gets fragments.
-	minMTU = 1280
 	// receiveBuffer is SO_RCVBUF, in octets: room for a burst while a view is waited for.
 	receiveBuffer = 4 << 20
 	// ipv6MulticastAll is IPV6_MULTICAST_ALL: 0 keeps away what other sockets of the machine have joined.
@@ -81,6 +77,15 @@ func Listen(ctx context.Context, address netip.AddrPort, sockets int, multicast 
 		}
 	}
 	return conns, nil
+}
+
+// OpenRaw opens a raw socket for Config.Raw. It takes CAP_NET_RAW; without it the error wraps os.ErrPermission.
+func OpenRaw(ctx context.Context) (*net.IPConn, error) {
+	c, err := (&net.ListenConfig{}).ListenPacket(ctx, "ip6:"+strconv.Itoa(unix.IPPROTO_RAW), "::")
+	if err != nil {
+		return nil, fmt.Errorf("open a raw socket for fragments: %w", err)
+	}
+	return c.(*net.IPConn), nil
 }
 
 // tune sets what a socket must have before it is bound.

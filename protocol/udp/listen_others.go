@@ -23,3 +23,8 @@ func Listen(ctx context.Context, address netip.AddrPort, _ int, multicast []stri
 	}
 	return []*net.UDPConn{c.(*net.UDPConn)}, nil
 }
+
+// OpenRaw is not to be had here: the error wraps errors.ErrUnsupported.
+func OpenRaw(context.Context) (*net.IPConn, error) {
+	return nil, fmt.Errorf("open a raw socket for fragments: %w", errors.ErrUnsupported)
+}

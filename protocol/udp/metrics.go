@@ -12,6 +12,7 @@ const (
 	MetricDropped    = "leasehold_udp_datagrams_dropped_total"
 	MetricDiscarded  = "leasehold_udp_messages_discarded_total"
 	MetricAnswers    = "leasehold_udp_answers_total"
+	MetricFragmented = "leasehold_udp_answers_fragmented_total"
 	MetricOctets     = "leasehold_udp_octets_sent_total"
 	MetricSendErrors = "leasehold_udp_send_errors_total"
 	MetricReadErrors = "leasehold_udp_read_errors_total"
@@ -54,6 +55,7 @@ type Metrics struct {
 	byReason   map[string]prometheus.Counter
 	direct     prometheus.Counter
 	relayed    prometheus.Counter
+	fragmented prometheus.Counter
 	octets     prometheus.Counter
 	sendErrors prometheus.Counter
 	readErrors prometheus.Counter
@@ -77,7 +79,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		byReason:   map[string]prometheus.Counter{},
 		direct:     answers.WithLabelValues("direct"),
 		relayed:    answers.WithLabelValues("relayed"),
-		octets:     counter(MetricOctets, "Octets of the messages sent."),
+		fragmented: counter(MetricFragmented, "Answers that were sent in fragments of 1,280 octets (RFC 8200 5) by a raw socket."),
+		octets:     counter(MetricOctets, "Octets of the messages sent, and of packets where they were fragmented here."),
 		sendErrors: counter(MetricSendErrors, "Answers that could not be sent."),
 		readErrors: counter(MetricReadErrors, "Errors of reading, other than the end."),
 		held:       counter(MetricHeld, "Queries that had to wait because this node could not prove at once that it is up to date."),
@@ -90,7 +93,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		m.byReason[r] = m.discarded.WithLabelValues(r)
 	}
 	if registry != nil {
-		registry.MustRegister(m.received, m.dropped, m.discarded, answers, m.octets, m.sendErrors, m.readErrors, m.held, m.views, m.seconds)
+		registry.MustRegister(m.received, m.dropped, m.discarded, answers, m.fragmented, m.octets, m.sendErrors, m.readErrors, m.held, m.views, m.seconds)
 	}
 	return m
 }

@@ -45,7 +45,7 @@ func New(config Config, engine *leasequery.Engine, policy *leasequery.Policy, lo
 // Ready is closed once Run reads from its sockets.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Run answers what comes to the sockets, which it closes, until ctx ends. What has been read by then is still answered, or held for
+// Run answers what comes to the sockets, which it closes with Config.Raw, until ctx ends. What has been read by then is still answered, or held for
 // Config.Hold at most; then Run returns nil. A socket that is closed by somebody else, or cannot be read from, is an error.
 func (s *Server) Run(ctx context.Context, sockets ...*net.UDPConn) error {
 	if s.running.Swap(true) {
@@ -62,7 +62,7 @@ func (s *Server) Run(ctx context.Context, sockets ...*net.UDPConn) error {
 		workers = append(workers, w)
 	}
 	if len(errs) > 0 {
-		return errors.Join(append(errs, closeAll(sockets))...)
+		return errors.Join(append(errs, s.closeAll(sockets))...)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -88,12 +88,15 @@ func (s *Server) Run(ctx context.Context, sockets ...*net.UDPConn) error {
 	close(s.ready)
 	serving.Wait()
 	stop()
-	return errors.Join(append(errs, closeAll(sockets))...)
+	return errors.Join(append(errs, s.closeAll(sockets))...)
 }
 
 // closeAll closes the sockets. One that somebody else has closed is reported by its reader.
-func closeAll(sockets []*net.UDPConn) error {
+func (s *Server) closeAll(sockets []*net.UDPConn) error {
 	var errs []error
+	if s.config.Raw != nil {
+		errs = append(errs, s.config.Raw.Close())
+	}
 	for _, c := range sockets {
 		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)

@@ -38,7 +38,13 @@ func newWorker(s *Server, conn *net.UDPConn) (*worker, error) {
 	}
 	w := &worker{server: s, conn: conn, in: in, room: newRoom(s.metrics), vetted: make([]question, 0, datagram.Slots)}
 	w.answerer = answerer{server: s, room: w.room, batch: s.engine.NewBatch(), out: out, octets: make([]byte, 0, answerOctets)}
-	return w, nil
+	if at, ok := conn.LocalAddr().(*net.UDPAddr); ok {
+		w.answerer.port = at.AddrPort().Port()
+	}
+	if s.config.Raw != nil {
+		w.answerer.raw, err = datagram.NewRawWriter(s.config.Raw)
+	}
+	return w, err
 }
 
 // read reads until ctx ends or the socket cannot be read from any more.

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// socket is one on loopback that lives as long as the test.
-func socket(t testing.TB) (*net.UDPConn, Endpoint) {
+// loopback is a socket there that lives as long as the test.
+func loopback(t testing.TB) (*net.UDPConn, Endpoint) {
 	t.Helper()
 	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
 	if err != nil {
@@ -46,8 +46,8 @@ func payload(n int) []byte {
 }
 
 func TestManyComeAsTheyWent(t *testing.T) {
-	a, from := socket(t)
-	b, to := socket(t)
+	a, from := loopback(t)
+	b, to := loopback(t)
 	_, out := pair(t, a)
 	in, _ := pair(t, b)
 	// A few at a time: the longest fill a socket's buffer.
@@ -80,7 +80,7 @@ func TestManyComeAsTheyWent(t *testing.T) {
 }
 
 func TestAddTellsWhenItIsFull(t *testing.T) {
-	a, to := socket(t)
+	a, to := loopback(t)
 	_, out := pair(t, a)
 	for n := range Slots {
 		if full := out.Add(Outgoing{Octets: []byte{1}, To: to, Local: netip.IPv6Unspecified()}); full != (n == Slots-1) {
@@ -97,7 +97,7 @@ func TestAddTellsWhenItIsFull(t *testing.T) {
 
 // One that cannot be sent costs only itself.
 func TestOneCannotBeSent(t *testing.T) {
-	a, to := socket(t)
+	a, to := loopback(t)
 	_, out := pair(t, a)
 	nobody := netip.MustParseAddr("2001:db8::1") // no address of this machine
 	for n := range 5 {
@@ -113,7 +113,7 @@ func TestOneCannotBeSent(t *testing.T) {
 }
 
 func TestReadEndsWithItsDeadline(t *testing.T) {
-	a, _ := socket(t)
+	a, _ := loopback(t)
 	in, _ := pair(t, a)
 	if err := a.SetReadDeadline(time.Now()); err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestReadEndsWithItsDeadline(t *testing.T) {
 }
 
 func TestBatchesAllocateNothing(t *testing.T) {
-	a, to := socket(t)
+	a, to := loopback(t)
 	in, out := pair(t, a)
 	octets := make([]byte, 200)
 	if n := testing.AllocsPerRun(100, func() {

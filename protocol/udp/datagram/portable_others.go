@@ -3,6 +3,7 @@
 package datagram
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 )
@@ -43,6 +44,9 @@ type Writer struct {
 
 // NewWriter sends by a socket.
 func NewWriter(conn *net.UDPConn) (*Writer, error) { return &Writer{conn: conn}, nil }
+
+// NewRawWriter is not to be had here: the error is errors.ErrUnsupported.
+func NewRawWriter(*net.IPConn) (*Writer, error) { return nil, errors.ErrUnsupported }
 
 // Add takes a datagram, whose octets must stay as they are until Flush, and tells whether there is no room for another.
 func (out *Writer) Add(r Outgoing) (full bool) {

@@ -20,7 +20,7 @@ var sendControlOctets = unix.CmsgSpace(unix.SizeofInet6Pktinfo)
 
 // Writer sends datagrams by one socket, many at a time.
 type Writer struct {
-	conn     *net.UDPConn
+	conn     socket
 	raw      syscall.RawConn
 	n        int // how many are to be sent
 	messages [Slots]mmsghdr
@@ -35,7 +35,20 @@ type Writer struct {
 }
 
 // NewWriter sends by a socket, which stays the caller's; it sets the socket's write deadline.
-func NewWriter(conn *net.UDPConn) (*Writer, error) {
+func NewWriter(conn *net.UDPConn) (*Writer, error) { return newWriter(conn) }
+
+// NewRawWriter sends whole packets by a raw socket (IPPROTO_RAW), which stays the caller's: Octets begin with the IPv6 header, and
+// the port is 0.
+func NewRawWriter(conn *net.IPConn) (*Writer, error) { return newWriter(conn) }
+
+// socket is what a Writer needs of one.
+type socket interface {
+	syscall.Conn
+	LocalAddr() net.Addr
+	SetWriteDeadline(t time.Time) error
+}
+
+func newWriter(conn socket) (*Writer, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("send by %v: %w", conn.LocalAddr(), err)
