@@ -27,6 +27,7 @@ func (s *Subscription) look() {
 	s.view = s.history.Latest()
 	s.answer.view = s.view
 	if s.missing != "" {
+		s.linksDiffer() // what is told from here on is told of the links of this view
 		return
 	}
 	if s.position >= s.newest {

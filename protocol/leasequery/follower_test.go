@@ -32,13 +32,14 @@ type follower struct {
 	node *node
 	sub  *leasequery.Subscription
 
-	table    map[string]word
-	base     uint32 // to go on from
-	catching bool
-	replied  bool
-	highest  uint32 // base time of the messages of this subscription that may be gone on from
-	out      []byte
-	counts   map[string]int
+	table     map[string]word
+	base      uint32 // to go on from
+	catching  bool
+	replied   bool
+	recovered bool
+	highest   uint32 // base time of the messages of this subscription that may be gone on from
+	out       []byte
+	counts    map[string]int
 }
 
 // subscribe begins anew at a node, from the base time that is known. It is false if the node refuses: nothing has the link-address any
@@ -79,6 +80,11 @@ func (f *follower) step(idle bool) bool {
 		}
 	}
 	f.hear(out[before:])
+	if f.recovered { // the subscription looks again before anything else happens: see DESIGN.md of links
+		f.recovered = false
+		f.sub.Pause()
+		f.step(false)
+	}
 	return true
 }
 
@@ -126,6 +132,7 @@ func (f *follower) hear(b []byte) {
 // learn takes what is said of a client.
 func (f *follower) learn(base uint32, c client) {
 	f.rule.inspect(f.t, c)
+	f.t.Logf("told at %d of %q: %v", base, c.DUID, c.Bindings)
 	live := false
 	for _, b := range c.Bindings {
 		key, lifetimes, _ := strings.Cut(b, " ")
@@ -157,8 +164,9 @@ func until(base uint32, lifetime int64) int64 {
 // now on may be older than what it learns so.
 func (f *follower) recover() {
 	f.catching = false
+	f.t.Log("told that data is missing")
 	f.counts["data missing"]++
-	f.table = f.rule.expected(f.node)
+	f.table, f.recovered = f.rule.expected(f.node), true
 }
 
 // quiet reads until there is nothing to be told.
@@ -176,6 +184,7 @@ func (f *follower) quiet() {
 
 // compare checks the table against what the state holds.
 func (f *follower) compare(when string) {
+	f.node.show(f.t, f.rule)
 	want := f.rule.expected(f.node)
 	var wrong []string
 	for key, w := range want {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/fsm/store"
 	"github.com/leasehold/leasehold/fsm/watch"
@@ -136,4 +138,21 @@ func define(label string, prefixes []string, relays ...string) binding.Change {
 	l := netLink(0, prefixes, relays...)
 	return binding.Change{Event: binding.DefineLink, Link: &binding.Link{Label: label, Names: []string{label},
 		Prefixes: slices.Clone(l.Prefixes), Relays: l.Relays}}
+}
+
+// show logs all that the node holds.
+func (n *node) show(t *rapid.T, w *watched) {
+	v := n.store.View()
+	defer v.Release()
+	if !w.link.IsUnspecified() {
+		t.Logf("%v selects links %v", w.link, v.SelectLinks(nil, w.link))
+	}
+	var c binding.Client
+	for cursor := v.Select(binding.Query{Ended: true}); cursor.Next(&c); {
+		t.Logf("link %d %v, client %q", c.Link, v.LinkPrefixes(c.Link), c.DUID)
+		for _, e := range c.Entries {
+			relay, _ := e.Chain.LinkAddress()
+			t.Logf("  %v %v %v, changed %v ms later (%d), behind %v, valid %d", e.Kind, e.Prefix, e.State, e.Changed-now, e.Change&0xfffff, relay, e.Valid)
+		}
+	}
 }

@@ -161,7 +161,7 @@ func (s *Subscription) start(view binding.History, q *query) {
 	default:
 		s.catchingUp, s.target = true, view.Change()
 		s.position = min(binding.ChangesFrom(from), s.position)
-		s.level = s.position
+		s.level = 0 // a client may have been left for a change of its that lies behind the start time
 		s.seen = min(from, now)
 	}
 }
