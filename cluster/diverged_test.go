@@ -59,7 +59,7 @@ func meddlers(t *testing.T) (*clustertest.Cluster, func(*clustertest.Member) *me
 		return x
 	}})
 	for _, m := range c.Members() {
-		c.Until("entries are hashed", func() bool { return m.FSM().Level() == 2 })
+		c.Until("entries are hashed", func() bool { return m.FSM().Level() == fsm.MaxLevel })
 	}
 	return c, func(m *clustertest.Member) *meddled {
 		x, _ := machines.Load(m.Index)
@@ -194,6 +194,9 @@ func requireTakenOut(t *testing.T, m *clustertest.Member) {
 	}
 	if _, err := m.Node().View(deadline(t)); !errors.Is(err, fsm.ErrDiverged) {
 		t.Errorf("view: %v", err)
+	}
+	if age, ok := m.Node().Fresh(); ok {
+		t.Errorf("it calls itself fresh, by a proof of %v ago", age)
 	}
 	if _, err := m.Node().ServeReadIndex(deadline(t), ""); err == nil {
 		t.Error("it gives read indexes")
