@@ -72,6 +72,25 @@ func TestRule17Rate(t *testing.T) {
 	}
 }
 
+// The same over a socket: what is sent at once is all answered, of both kinds, in order.
+func TestRule17RateOverASocket(t *testing.T) {
+	s := serveState(t, activeHouse(t), inClear(), leasequery.Config{}, loopback(func(r *leasequery.Requestor) { r.Rate, r.Burst = 20, 2 }))
+	w := dialWire(t, s.addr)
+	nobody := lq(qClientID, "::", opt(optClientID, []byte("nobody")))
+	var all []byte
+	for id := range 8 {
+		all = append(all, lqMsg(id, nobody)...)
+	}
+	w.send(all, subscribe(8))
+	for id := range 8 {
+		w.expect(answerOK(id))
+	}
+	w.expect(subscribed(8, base(0)))
+	if n := s.metric(t, MetricPaced, ""); n == 0 {
+		t.Error("nothing had to wait")
+	}
+}
+
 // A requestor does not begin anew by opening another connection, and is forgotten once it may send all that it could at first.
 func TestRule17RateIsOfTheRequestor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
