@@ -54,7 +54,7 @@ func Run(ctx context.Context, c Config) (rows []Row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := laptop.New(laptop.Config{Binary: c.Binary, Dir: filepath.Join(c.Dir, "cluster"), Nodes: 3, Set: append(settings, "log.level=warn")})
+	cluster, err := laptop.New(laptop.Config{Binary: c.Binary, Dir: filepath.Join(c.Dir, "cluster"), Nodes: 3, Set: append(settings, "log.level=warn", "active.enabled=true", "active.insecure=true", "bulk.max_connections=200", "udp.rate=0")})
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func Run(ctx context.Context, c Config) (rows []Row, err error) {
 	if m.before, _, err = m.memory(); err != nil {
 		return nil, err
 	}
-	for _, rung := range []func() error{func() error { return m.ingest(bare) }, m.restart, m.footprint, m.stream, m.sealed, m.latency} {
+	for _, rung := range []func() error{func() error { return m.ingest(bare) }, m.restart, m.footprint, m.stream, m.sealed, m.latency, m.udp, m.active} {
 		if err := rung(); err != nil {
 			return m.rows, err
 		}
