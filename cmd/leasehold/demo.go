@@ -51,6 +51,7 @@ type demo struct {
 	cluster *laptop.Cluster
 
 	follower *demoFollower
+	killed   string // where the node that was killed answered
 }
 
 func (f *demoFlags) run(ctx context.Context, out io.Writer) (err error) {

@@ -18,9 +18,9 @@ type demoFollower struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	ended   chan error
-	at      chan string // each server that has accepted the subscription
+	at      atomic.Pointer[string] // the server that has accepted the subscription
 	changes atomic.Int64
-	told    chan struct{} // a token behind each change
+	told    chan struct{} // a token behind each event
 	missing atomic.Bool
 }
 
@@ -31,54 +31,65 @@ func (d *demo) follow() error {
 		return err
 	}
 	ctx, stop := context.WithCancel(d.ctx)
-	f := &demoFollower{stop: stop, ended: make(chan error, 1), at: make(chan string, 16), told: make(chan struct{}, 1)}
+	f := &demoFollower{stop: stop, ended: make(chan error, 1), told: make(chan struct{}, 1)}
 	q := requestor.ActiveQuery{Query: requestor.Query{Type: dhcpv6.QueryByLinkAddress, LinkAddress: netip.MustParseAddr("2001:db8:1003::1")}}
 	servers := append([]string{leader.LeasequeryTCP}, others...)
 	f.running.Go(func() { f.ended <- requestor.Watch(ctx, servers, requestor.Config{ClientID: newDUID()}, q, f.hear) })
 	d.follower = f
-	server, err := f.subscribed(d.ctx)
+	server, err := f.subscribed(d.ctx, "")
 	if err != nil {
 		return err
 	}
-	d.say("a relay subscribes to the changes of a link, at the leader (%s)", server)
+	d.say("a relay subscribes to the changes of a link, at %s", server)
 	return nil
 }
 
 func (f *demoFollower) hear(e *requestor.Event) error {
 	switch e.Kind {
 	case requestor.EventSubscribed:
-		select {
-		case f.at <- e.Server:
-		default: // nobody waits for so many
-		}
+		server := e.Server
+		f.at.Store(&server)
 	case requestor.EventDataMissing:
 		f.missing.Store(true)
 	case requestor.EventChange:
 		f.changes.Add(1)
+	}
+	select {
+	case f.told <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// await waits for a condition that events may bring about.
+func (f *demoFollower) await(ctx context.Context, condition func() bool) error {
+	for !condition() {
 		select {
-		case f.told <- struct{}{}:
-		default:
+		case <-f.told:
+		case err := <-f.ended:
+			return fmt.Errorf("follow a link: %w", err)
+		case <-ctx.Done():
+			return fmt.Errorf("follow a link: %w", context.Cause(ctx))
 		}
 	}
 	return nil
 }
 
-// subscribed waits until another server has accepted the subscription.
-func (f *demoFollower) subscribed(ctx context.Context) (string, error) {
-	select {
-	case server := <-f.at:
-		return server, nil
-	case err := <-f.ended:
-		return "", fmt.Errorf("follow a link: %w", err)
-	case <-ctx.Done():
-		return "", fmt.Errorf("follow a link: %w", context.Cause(ctx))
-	}
+// subscribed waits until a server that is not gone has accepted the subscription.
+func (f *demoFollower) subscribed(ctx context.Context, gone string) (server string, err error) {
+	err = f.await(ctx, func() bool {
+		if at := f.at.Load(); at != nil {
+			server = *at
+		}
+		return server != "" && server != gone
+	})
+	return server, err
 }
 
 // followOn shows that the subscription goes on elsewhere: the leases of the recorded Kea are renewed, and the relay is told.
 func (d *demo) followOn() error {
 	f := d.follower
-	server, err := f.subscribed(d.ctx)
+	server, err := f.subscribed(d.ctx, d.killed)
 	if err != nil {
 		return err
 	}
@@ -90,19 +101,13 @@ func (d *demo) followOn() error {
 	if err != nil {
 		return err
 	}
-	for f.changes.Load()-before < int64(len(clients)) {
-		select {
-		case <-f.told:
-		case err := <-f.ended:
-			return fmt.Errorf("follow a link: %w", err)
-		case <-d.ctx.Done():
-			return fmt.Errorf("wait for changes: %w", context.Cause(d.ctx))
-		}
+	if err := f.await(d.ctx, func() bool { return f.changes.Load()-before >= int64(len(clients)) }); err != nil {
+		return err
 	}
 	if f.missing.Load() {
 		return errors.New("the relay was told that data is missing")
 	}
-	d.say("its subscription goes on at another node (%s), where it was: all of them are renewed, and within %.2f s it is told of the %d clients on its link",
+	d.say("its subscription is at %s now, and goes on where it was: all of them are renewed, and within %.2f s it is told of the %d clients on its link",
 		server, time.Since(begin).Seconds(), len(clients))
 	return nil
 }

@@ -66,7 +66,7 @@ func (d *demo) killTheLeader() error {
 		if err := leader.Kill(); err != nil {
 			d.say("%v", err)
 		}
-		died = time.Now()
+		died, d.killed = time.Now(), leader.LeasequeryTCP
 	}}
 	servers := append([]string{leader.LeasequeryTCP}, others...)
 	if err := requestor.QueryAny(d.ctx, servers, broken.config(&leader.LeasequeryTCP), q, broken.add); err != nil {
