@@ -21,7 +21,7 @@ func TestFragmentOctets(t *testing.T) {
 		[]byte{17, 0}, u16(0<<3|1), []byte{0xaa, 0xbb, 0xcc, 0xdd},
 		u16(547), u16(1000), u16(8+1225), u16(0xb6ff), message[:1224],
 		[]byte{0x60, 0, 0, 0}, u16(8+1), []byte{44, 64}, addresses,
-		[]byte{17, 0}, u16(154<<3|0), []byte{0xaa, 0xbb, 0xcc, 0xdd},
+		[]byte{17, 0}, u16(154<<3), []byte{0xaa, 0xbb, 0xcc, 0xdd},
 		[]byte{0x11},
 	)
 	if diff := cmp.Diff(hex.Dump(want), hex.Dump(got)); diff != "" || size != minMTU {

@@ -30,13 +30,13 @@ func sniff(t testing.TB, h *netlab.Host, iface string) *sniffer {
 		if err != nil {
 			return err
 		}
-		const ipv6 = unix.ETH_P_IPV6<<8&0xff00 | unix.ETH_P_IPV6>>8 // in the network's order
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, ipv6)
+		const all = unix.ETH_P_ALL << 8 // in the network's order: any protocol's, or what leaves is not seen
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, all)
 		if err != nil {
 			return err
 		}
 		s.file = os.NewFile(uintptr(fd), "packets of "+iface)
-		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: ipv6, Ifindex: i.Index})
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: i.Index})
 	})
 	if err != nil {
 		t.Fatalf("read the packets of %s: %v", iface, err)
@@ -57,7 +57,7 @@ func (s *sniffer) packet(want func(packet []byte) bool) []byte {
 		if err != nil {
 			s.t.Fatalf("read packets: %v", err)
 		}
-		if b = b[:n]; n < 40+8 {
+		if b = b[:n]; n < 40+8 || b[0]>>4 != 6 {
 			continue
 		}
 		if b[6] == unix.IPPROTO_UDP || b[6] == unix.IPPROTO_FRAGMENT {
@@ -93,7 +93,7 @@ func (s *sniffer) drain() {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if n >= 40+8 && (b[6] == unix.IPPROTO_UDP || b[6] == unix.IPPROTO_FRAGMENT) {
+		if n >= 40+8 && b[0]>>4 == 6 && (b[6] == unix.IPPROTO_UDP || b[6] == unix.IPPROTO_FRAGMENT) {
 			s.seen = append(s.seen, slices.Clone(b[:n]))
 		}
 	}
