@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,9 +41,10 @@ func toldOf(t *testing.T, ask func(each func(*requestor.Client) error) error) (t
 
 // TestQueryUDP asks three nodes over UDP.
 func TestQueryUDP(t *testing.T) {
-	f := feedSample(t, "udp.rate=0")
+	f := feedSample(t, "udp.rate=0", "drain.delay=2s")
 	t.Run("every lease as over TCP", f.udpEqualsTCP)
 	t.Run("the command", f.queryCommandUDP)
+	t.Run("a node that stops", f.stopUDP)
 }
 
 // udpEqualsTCP asks for every lease of the sample over UDP, by address and by client-id, and over TCP.
@@ -124,5 +127,38 @@ func (f *fedSample) queryCommandUDP(t *testing.T) {
 		if status != tc.status || out != "" || !strings.Contains(errs, tc.says) {
 			t.Errorf("%s: status %d, want %d and %q; printed\n%s%s", name, status, tc.status, tc.says, out, errs)
 		}
+	}
+}
+
+// stopUDP: a node that is asked to stop goes on answering for drain.delay, and then no more; requestors find another.
+func (f *fedSample) stopUDP(t *testing.T) {
+	node := f.cluster.Nodes[0]
+	q := requestor.Query{Type: dhcpv6.QueryByAddress, Address: f.leases[0].prefix.Addr()}
+	config := requestor.Config{ClientID: newDUID(), MinBackoff: 500 * time.Millisecond, Tries: 1}
+	ask := func(servers ...string) error {
+		return requestor.QueryUDP(deadline(t, time.Minute), servers, config, q, func(*requestor.Client) error { return nil })
+	}
+	if err := node.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	answers := 0
+	for running := true; running; {
+		select {
+		case <-node.Exited():
+			running = false
+		default:
+			if ask(node.LeasequeryUDP) == nil {
+				answers++
+			}
+		}
+	}
+	if answers == 0 {
+		t.Error("no answers while the node drains")
+	}
+	if err := ask(node.LeasequeryUDP); !errors.Is(err, requestor.ErrSilent) {
+		t.Errorf("a node that has ended: %v", err)
+	}
+	if err := ask(node.LeasequeryUDP, f.cluster.Nodes[1].LeasequeryUDP); err != nil {
+		t.Errorf("with a further server: %v", err)
 	}
 }
