@@ -1,7 +1,10 @@
 package fsm
 
 import (
+	"bytes"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/leasehold/leasehold/fsm/binding"
 )
@@ -90,5 +93,40 @@ func TestEndsOfALevelBeforeStay(t *testing.T) {
 		if e := endOf(t, m, 1); e.LastTransaction != before.LastTransaction || e.LastTransaction != b.clock {
 			t.Errorf("end at %d, %d before the level was raised", e.LastTransaction, before.LastTransaction)
 		}
+	}
+}
+
+// TestRestoreEqualsReplayWhenLevelsAreRaised raises the level somewhere in a log, and takes a snapshot somewhere.
+func TestRestoreEqualsReplayWhenLevelsAreRaised(t *testing.T) {
+	own := 0
+	rapid.Check(t, func(t *rapid.T) {
+		b := drawMoves(t)
+		logs := b.logs
+		at := rapid.IntRange(0, len(logs)).Draw(t, "raised behind")
+		level := b.add(AppendLevel(nil, rapid.Uint32Range(hashedLevel, MaxLevel).Draw(t, "level")), nil)
+		logs = append(append(logs[:at:at], level), logs[at:]...)
+		for i, l := range logs {
+			l.Index = uint64(i + 1)
+		}
+		cut := rapid.IntRange(0, len(logs)).Draw(t, "snapshot behind")
+		whole, restored := newFSM(t), restore(t, snapshotAfter(t, logs[:cut]))
+		whole.ApplyBatch(logs)
+		restored.ApplyBatch(logs[cut:])
+		if x, y := snapshotOf(t, whole), snapshotOf(t, restored); !bytes.Equal(x, y) {
+			t.Fatalf("snapshots of %d and %d octets differ at %d", len(x), len(y), firstDifference(x, y))
+		}
+		v := whole.View()
+		defer v.Release()
+		var c binding.Client
+		for cursor := v.Select(binding.Query{Ended: true}); cursor.Next(&c); {
+			for _, e := range c.Entries {
+				if e.State == binding.Moved && e.LastTransaction != e.Changed {
+					own++
+				}
+			}
+		}
+	})
+	if own == 0 {
+		t.Error("no log has an end that keeps a last transaction")
 	}
 }
