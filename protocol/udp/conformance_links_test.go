@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/leasehold/leasehold/fsm/binding"
@@ -18,7 +19,8 @@ func TestRFC5007LongestClientLink(t *testing.T) {
 	var changes []binding.Change
 	for i := range most {
 		net := "2001:db8:" + hex4(i+1) + "::"
-		changes = append(changes, link(hex4(i), []string{net + "/64"}), lease(0, net+"1", clientA, nil))
+		chain := binding.AppendChain(nil, netip.Addr{}, []binding.Level{{Link: netip.MustParseAddr(net + "9"), Peer: netip.MustParseAddr("fe80::c")}})
+		changes = append(changes, link(hex4(i), []string{net + "/64"}), lease(0, net+"1", clientA, chain))
 		links = append(links, addr(net)...)
 	}
 	w.put(t, changes...)
