@@ -19,6 +19,7 @@ type lastTold struct {
 	duid []byte // of up to 130 octets
 	live uint64 // what was in force and changed behind this was not told
 	ends uint64 // ends up to here were
+	base uint32 // the base time that they were told with
 }
 
 // look takes the newest view.
@@ -125,6 +126,7 @@ func (s *Subscription) examine(m binding.Mark) bool {
 	}
 	c := &a.portrait.client
 	s.last.link, s.last.live, s.last.ends = c.Link, m.Change, s.view.Change()
+	s.last.base = a.baseAt.BaseTime()
 	s.last.duid = append(s.last.duid[:0], c.DUID...)
 	return true
 }
@@ -170,9 +172,10 @@ func (s *Subscription) untold(c *binding.Client, behind uint64) bool {
 	return false
 }
 
-// toldEarly tells whether all that is to be said at the end s.mark was said in the message before.
+// toldEarly tells whether all that is to be said at the end s.mark was said in the message before. An end of a later second is said
+// again, with its own: a requestor that asks by bulk meanwhile takes an answer of a second in between for the newer word.
 func (s *Subscription) toldEarly(c *binding.Client) bool {
-	return !s.pending && s.mark.Change <= s.last.ends && c.Link == s.last.link && string(c.DUID) == string(s.last.duid) &&
+	return !s.pending && s.mark.Change <= s.last.ends && int32(binding.ChangeTime(s.mark.Change).BaseTime()-s.last.base) <= 0 && c.Link == s.last.link && string(c.DUID) == string(s.last.duid) &&
 		!s.untold(c, s.last.live)
 }
 

@@ -67,3 +67,19 @@ func TestAnAddressOfTwoKindsIsShownOnce(t *testing.T) {
 	p.subscribe(leasequery.Config{}, nil, active(start(0)))
 	p.expect(subReply(1000, clientData("client-a", 0, cat(iaAddr("2001:db8:1::a", 3600, 7200), iaAddr("2001:db8:1::b", 3600, 7200)))), subData(1000, status(catchUpComplete, "")))
 }
+
+// An end that was told early, with the base time of a change seconds before it, is told again with its own.
+func TestSubscriptionRepeatsEndsOfALaterSecond(t *testing.T) {
+	p := twoBindings(t).subscribe(leasequery.Config{}, nil, active(everything)).expect(subReply(0))
+	p.at(1000, p.gone(binding.Released, binding.NA, "2001:db8:1::a", "client-a"))
+	p.at(100, p.gone(binding.Released, binding.PD, "2001:db8:1:a00::/56", "client-a")) // of the same second
+	zeros := cat(iaAddr("2001:db8:1::a", 0, 0), iaPrefix("2001:db8:1:a00::/56", 0, 0))
+	p.expect(subData(1000, clientData("client-a", 0, zeros, throughA)))
+
+	p = twoBindings(t).subscribe(leasequery.Config{}, nil, active(everything)).expect(subReply(0))
+	p.at(1000, p.gone(binding.Released, binding.NA, "2001:db8:1::a", "client-a"))
+	p.at(2000, p.gone(binding.Released, binding.PD, "2001:db8:1:a00::/56", "client-a"))
+	p.expect(
+		subData(1000, clientData("client-a", 0, zeros, throughA)),
+		subData(3000, clientData("client-a", 0, iaPrefix("2001:db8:1:a00::/56", 0, 0), throughA)))
+}
