@@ -12,10 +12,10 @@ import (
 
 const (
 	// loadQueries and loadOctets bound what is answered together, and what is gathered meanwhile.
-	loadQueries = 512
-	loadOctets  = 512 << 10
-	// roomPatience is how long the reader waits for room before it throws queries away.
-	roomPatience = 20 * time.Millisecond
+	loadQueries = 2048
+	loadOctets  = 1 << 20
+	// roomPatience is how long the reader waits for room before it throws queries away: meanwhile the socket keeps what comes.
+	roomPatience = 100 * time.Millisecond
 	// slowView is how long a view may take before its queries count as held.
 	slowView = 20 * time.Millisecond
 )
