@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -94,6 +95,7 @@ func (k *familyTalk) run() {
 	k.overUDP()
 	k.errorsOverTCP()
 	k.changes()
+	k.shutdown()
 }
 
 func (k *familyTalk) overUDP() {
@@ -215,6 +217,35 @@ func (k *familyTalk) changes() {
 	}
 }
 
+// shutdown stops the node that is asked, under a subscription, and starts it again.
+func (k *familyTalk) shutdown() {
+	k.t.Helper()
+	c := k.dial("tcp")
+	c.say(asking(22, 40, familyID, lqFor(4, "2001:db8:1000::1")))
+	c.hear(15)
+	node := k.sample.cluster.Nodes[1]
+	if err := node.Stop(time.Minute); err != nil {
+		k.t.Fatal(err)
+	}
+	for b := c.next(); ; b = c.next() { // idle messages first
+		if kindOf(b) == 1611 && len(firstOption(b, 100)) == 4 {
+			break
+		}
+		if kindOf(b) != 1700 {
+			k.t.Fatalf("at shutdown: %x", b)
+		}
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		k.t.Errorf("behind the last message: %v", err)
+	}
+	if err := node.Start(); err != nil {
+		k.t.Fatal(err)
+	}
+	if err := node.AwaitReady(deadline(k.t, time.Minute)); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
 // requireEverything checks that everything that the family says was said.
 func (k *familyTalk) requireEverything(t *testing.T) {
 	t.Helper()
@@ -224,7 +255,7 @@ func (k *familyTalk) requireEverything(t *testing.T) {
 	}
 	for _, want := range []string{
 		"true 1500", "true 1507", "true 1508", "true 1509", "true 1510", "true 1300",
-		"false 1500", "false 1507", "false 1508", "false 1509", "false 1512", "false 1600", "false 1700", "false 1713", "false 715",
+		"false 1500", "false 1507", "false 1508", "false 1509", "false 1512", "false 1600", "false 1611", "false 1700", "false 1713", "false 715",
 	} {
 		if found[want] == 0 {
 			t.Errorf("nothing of %q was said", want)
