@@ -19,6 +19,7 @@ import (
 // join it empty. It has what was saved, no more and no less; the feeder that spoke to the old one all the while begins anew by itself,
 // and what no feeder has fed again yet is as it was saved.
 func TestClusterIsRestoredFromASnapshot(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, quick...)
 	feedAll(t, c.GRPC(), 2000)
 	saved := listed(t, c.Nodes[0])
