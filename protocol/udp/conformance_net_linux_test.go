@@ -87,7 +87,8 @@ func TestRule18LinkLocal(t *testing.T) {
 	lab := netlab.New(t)
 	server, relay := lab.Host("server"), lab.Host("relay")
 	serveAt(t, server, house(t), Config{})
-	to := netip.AddrPortFrom(linkLocal(t, server).WithZone(netlab.Interface), 547)
+	zone := netip.MustParseAddrPort(onLink(t, relay, netlab.Interface)).Addr().Zone()
+	to := netip.AddrPortFrom(linkLocal(t, server).WithZone(zone), 547)
 	w := wireOn(t, relay, "[::]:547", to.String())
 	query, want := ask(1, byAddress("::", "2001:db8:1::c")), answer(1, clientBOn1)
 	sent := sniff(t, relay, netlab.Interface)
@@ -266,7 +267,7 @@ func TestRule18MulticastIsAnsweredByTheLeader(t *testing.T) {
 	two := serveAt(t, follower, w, Config{Leader: func() bool { return false }}, netlab.Interface)
 	three := serveAt(t, off, w, Config{})
 	relay.Run("ip", "-6", "route", "add", "multicast", "ff05::/16", "dev", netlab.Interface, "table", "local")
-	for n, group := range []string{"[ff05::1:3]:547", "[ff02::1:2%eth0]:547"} {
+	for n, group := range []string{"[ff05::1:3]:547", onLink(t, relay, netlab.Interface)} {
 		wire := wireOn(t, relay, netip.AddrPortFrom(relay.Addr, 547).String(), group)
 		query, want := ask(n, byAddress("::", "2001:db8:1::c")), answer(n, clientBOn1)
 		forw, repl := nested(query, want, 1)
@@ -305,16 +306,22 @@ func TestRule18MulticastIsOffByDefault(t *testing.T) {
 	var index int
 	if err := server.Do(func() error {
 		i, err := net.InterfaceByName(netlab.Interface)
-		if err == nil {
-			index = i.Index
-			err = join(other.(*net.UDPConn), allRelaysAndServers, i.Index)
+		if err != nil {
+			return err
 		}
-		return err
+		index = i.Index
+		raw, err := other.(*net.UDPConn).SyscallConn()
+		if err != nil {
+			return err
+		}
+		var failed error
+		err = raw.Control(func(fd uintptr) { failed = join(int(fd), allRelaysAndServers, index) })
+		return errors.Join(err, failed)
 	}); err != nil {
 		t.Fatal(err)
 	}
 	passing := sniff(t, server, netlab.Interface)
-	w := wireOn(t, relay, "[::]:0", "[ff02::1:2%eth0]:547")
+	w := wireOn(t, relay, "[::]:0", onLink(t, relay, netlab.Interface))
 	w.send(ask(1, byAddress("::", "2001:db8:1::c")))
 	passing.udp(func(_, to netip.Addr, _ []byte) bool { return to == allRelaysAndServers })
 	w.to = netip.MustParseAddrPort(server.AddrPort(547))

@@ -20,15 +20,9 @@ const (
 	ipv6MulticastAll = 29
 )
 
-// groups are the multicast addresses that servers are asked at (RFC 8415 7.1).
-var (
-	allRelaysAndServers = netip.MustParseAddr("ff02::1:2") // All_DHCP_Relay_Agents_and_Servers
-	allServers          = netip.MustParseAddr("ff05::1:3") // All_DHCP_Servers
-)
-
 // Listen opens the sockets for an address: as many as asked for, which share it (SO_REUSEPORT), so that the system spreads the
 // requestors over them; 0 is one for each processor. Port 0 is a free one. On each of the named interfaces the multicast groups
-// All_DHCP_Relay_Agents_and_Servers and All_DHCP_Servers are joined, by sockets of their own.
+// All_DHCP_Relay_Agents_and_Servers and All_DHCP_Servers are joined, by sockets of their own, which take nothing else.
 func Listen(ctx context.Context, address netip.AddrPort, sockets int, multicast []string) (conns []*net.UDPConn, err error) {
 	if !address.Addr().Is6() || address.Addr().Is4In6() {
 		return nil, fmt.Errorf("listen for leasequery over UDP: %v is not an IPv6 address (RFC 5007)", address.Addr())
@@ -61,22 +55,8 @@ func Listen(ctx context.Context, address netip.AddrPort, sockets int, multicast 
 		}
 		address = netip.AddrPortFrom(address.Addr(), c.LocalAddr().(*net.UDPAddr).AddrPort().Port())
 	}
-	for _, name := range multicast {
-		i, err := net.InterfaceByName(name)
-		if err != nil {
-			return conns, fmt.Errorf("answer multicast on %q: %w", name, err)
-		}
-		for _, group := range []netip.Addr{allRelaysAndServers, allServers} {
-			c, err := open(netip.AddrPortFrom(group.WithZone(strconv.Itoa(i.Index)), address.Port()))
-			if err != nil {
-				return conns, err
-			}
-			if err := join(c, group, i.Index); err != nil {
-				return conns, fmt.Errorf("join %v on %q: %w", group, name, err)
-			}
-		}
-	}
-	return conns, nil
+	groups, err := listenGroups(address.Port(), multicast)
+	return append(conns, groups...), err
 }
 
 // OpenRaw opens a raw socket for Config.Raw. It takes CAP_NET_RAW; without it the error wraps os.ErrPermission.
@@ -91,36 +71,24 @@ func OpenRaw(ctx context.Context) (*net.IPConn, error) {
 // tune sets what a socket must have before it is bound.
 func tune(_, _ string, raw syscall.RawConn) error {
 	var failed error
-	set := func(fd, level, option, value int, what string) {
+	err := raw.Control(func(fd uintptr) { failed = tuneSocket(int(fd)) })
+	return errors.Join(err, failed)
+}
+
+func tuneSocket(fd int) (failed error) {
+	set := func(level, option, value int, what string) {
 		if err := unix.SetsockoptInt(fd, level, option, value); err != nil && failed == nil {
 			failed = fmt.Errorf("set %s: %w", what, err)
 		}
 	}
-	err := raw.Control(func(descriptor uintptr) {
-		fd := int(descriptor)
-		set(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, "SO_REUSEPORT")
-		set(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1, "IPV6_V6ONLY")
-		set(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO")
-		set(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU, minMTU, "IPV6_MTU")
-		set(fd, unix.IPPROTO_IPV6, ipv6MulticastAll, 0, "IPV6_MULTICAST_ALL")
-		set(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1, "SO_RXQ_OVFL")
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil { // only root may pass the system's limit
-			set(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer, "SO_RCVBUF")
-		}
-	})
-	return errors.Join(err, failed)
-}
-
-// join makes the socket a member of a multicast group on an interface.
-func join(c *net.UDPConn, group netip.Addr, iface int) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
+	set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, "SO_REUSEPORT")
+	set(unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1, "IPV6_V6ONLY")
+	set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO")
+	set(unix.IPPROTO_IPV6, unix.IPV6_MTU, minMTU, "IPV6_MTU")
+	set(unix.IPPROTO_IPV6, ipv6MulticastAll, 0, "IPV6_MULTICAST_ALL")
+	set(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1, "SO_RXQ_OVFL")
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil { // only root may pass the system's limit
+		set(unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer, "SO_RCVBUF")
 	}
-	m := unix.IPv6Mreq{Multiaddr: group.As16(), Interface: uint32(iface)}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptIPv6Mreq(int(fd), unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, &m)
-	})
-	return errors.Join(err, failed)
+	return failed
 }
