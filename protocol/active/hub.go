@@ -2,6 +2,7 @@ package active
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -37,6 +38,7 @@ type Hub struct {
 	changed func() <-chan struct{}
 	metrics *Metrics
 	joined  chan struct{} // one token: there is a member, perhaps the first
+	turns   chan struct{} // a token for each member that is at work on what lies far behind
 
 	mu      sync.Mutex
 	members map[Member]struct{}
@@ -51,6 +53,7 @@ func NewHub(config Config, changed func() <-chan struct{}, metrics *Metrics) *Hu
 	return &Hub{
 		config: config.WithDefaults(), changed: changed, metrics: metrics,
 		joined: make(chan struct{}, 1), members: make(map[Member]struct{}),
+		turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 }
 
@@ -94,6 +97,21 @@ func (h *Hub) Leave(m Member, s *Share) {
 		h.metrics.subscriptions.Dec()
 	}
 }
+
+// Begin waits for a turn, in the order of those who ask, and is false when ctx ends before. It is for members that have much to look
+// through: only half of the processors do that at a time. A hundred that come at once after a failure would otherwise keep a node from
+// proving that it is up to date, lose their subscriptions by it, and come again. End gives the turn back.
+func (h *Hub) Begin(ctx context.Context) bool {
+	select {
+	case h.turns <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// End is the counterpart of Begin.
+func (h *Hub) End() { <-h.turns }
 
 // Run wakes members until ctx ends. While there are none it waits for the first.
 func (h *Hub) Run(ctx context.Context) {

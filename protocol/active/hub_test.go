@@ -2,6 +2,7 @@ package active
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -187,5 +188,27 @@ func TestDefaults(t *testing.T) {
 	want := Config{MaxSubscriptions: 100, MaxSubscriptionsPerRequestor: 100, IdleInterval: time.Minute, DataTimeout: 2 * time.Minute}
 	if c != want {
 		t.Errorf("got %+v, want %+v", c, want)
+	}
+}
+
+// Of those that have much to look through, half as many as there are processors do it at a time; the others wait, or end.
+func TestHubTurns(t *testing.T) {
+	h := NewHub(Config{Enabled: true}, nil, nil)
+	turns := max(1, runtime.GOMAXPROCS(0)/2)
+	for range turns {
+		if !h.Begin(t.Context()) {
+			t.Fatal("no turn")
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if h.Begin(ended) {
+		t.Fatal("more turns than half the processors")
+	}
+	next := make(chan bool)
+	go func() { next <- h.Begin(t.Context()) }()
+	h.End()
+	if !<-next {
+		t.Fatal("no turn for who waited")
 	}
 }

@@ -54,6 +54,12 @@ func (s *sender) tell(stop int) {
 	if f == nil || len(s.out) >= stop || !s.conn.news.Swap(false) {
 		return // a change that comes from here on sets news again
 	}
+	if f.subscription.Behind() {
+		if !s.conn.server.hub.Begin(s.conn.ctx) {
+			return // the connection ends
+		}
+		defer s.conn.server.hub.End()
+	}
 	for looks := 0; len(s.out) < stop; {
 		told, more, err := s.frame(f.subscription.Next)
 		silent := err == nil && more && !told && f.subscription.Waiting()

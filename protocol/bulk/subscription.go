@@ -21,6 +21,8 @@ type subscription interface {
 	Idle(dst []byte) (out []byte, more bool, err error)
 	// Pause gives back what it holds of the state; Next takes the newest.
 	Pause()
+	// Behind tells whether it has much to look through.
+	Behind() bool
 }
 
 // Why a connection ended because of a subscription, beside the reasons of conn.

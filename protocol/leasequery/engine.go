@@ -26,6 +26,7 @@ type Config struct {
 type Engine struct {
 	config Config
 	state  State
+	past   past // of subscriptions
 }
 
 // New is an engine that answers from state.

@@ -8,7 +8,7 @@ import (
 
 const (
 	feedPage    = 256  // marks that are taken from the feed at once: 4 KiB in each subscription
-	historyPage = 4096 // marks that are taken from the history at once, where the feed does not reach back: 64 KiB until it does
+	historyPage = 4096 // marks that are taken from the past at once, where the feed does not reach back: 64 KiB until it does
 	lookAt      = 1024 // changes that one call looks at, at most
 )
 
@@ -22,8 +22,11 @@ type lastTold struct {
 	base uint32 // the base time that they were told with
 }
 
-// look takes the newest view.
+// look takes the newest view, behind what has to be recalled first.
 func (s *Subscription) look() {
+	if s.behind {
+		s.recall()
+	}
 	s.changed = s.history.Feed().Changed()
 	s.view = s.history.Latest()
 	s.answer.view = s.view
@@ -51,6 +54,9 @@ func (s *Subscription) look() {
 func (s *Subscription) advance() bool {
 	for range lookAt {
 		m, ok := s.peek()
+		if !ok && s.view == nil {
+			return false
+		}
 		if !ok {
 			s.waiting = true
 			if s.position >= s.view.Change() || len(s.marks) > s.next {
@@ -81,34 +87,49 @@ func (s *Subscription) caughtUp() bool {
 
 // peek is the next change behind the position that the view knows.
 func (s *Subscription) peek() (m binding.Mark, ok bool) {
-	if s.next == len(s.marks) {
-		s.fill()
-	}
-	if s.next == len(s.marks) || s.marks[s.next].Change > s.view.Change() {
+	if s.next == len(s.marks) && !s.fill() || s.next == len(s.marks) || s.marks[s.next].Change > s.view.Change() {
 		return binding.Mark{}, false
 	}
 	return s.marks[s.next], true
 }
 
-// fill reads the next page of marks: from the feed, or from the history where the feed does not reach back.
-func (s *Subscription) fill() {
-	if s.whole {
-		s.position, s.whole = max(s.position, s.wholeTo), false
-	}
+// fill reads the next page of marks from the feed. Where the feed does not reach back it gives the view back and is false: recall comes
+// first, which may wait.
+func (s *Subscription) fill() bool {
+	s.position, s.upTo = max(s.position, min(s.upTo, s.view.Change())), 0
 	s.next = 0
-	if marks, ok := s.history.Feed().After(s.position, s.page[:0]); ok {
-		s.marks = marks
-		return
+	marks, ok := s.history.Feed().After(s.position, s.page[:0])
+	if !ok {
+		s.marks, s.behind = s.marks[:0], true
+		s.Pause()
+		return false
+	}
+	s.marks = marks
+	s.forgetPast()
+	return true
+}
+
+// recall reads the next page of marks from what the engine's subscriptions share of the past. It is for a time without a view.
+func (s *Subscription) recall() {
+	past := &s.answer.engine.past
+	if !s.recalling {
+		s.recalling = true
+		past.enter()
 	}
 	if cap(s.marks) < historyPage {
 		s.marks = make([]binding.Mark, 0, historyPage)
 	}
-	s.marks = s.view.Oldest(s.position, s.marks[:0])
-	if len(s.marks) < cap(s.marks) {
-		s.whole, s.wholeTo = true, s.view.Change()
+	s.behind, s.next = false, 0
+	if s.marks, s.upTo = past.take(s.history, s.position, s.marks[:0]); len(s.marks) == 0 {
+		s.position, s.upTo = max(s.position, s.upTo), 0
 	}
-	if len(s.marks) == 0 {
-		s.position, s.whole = s.wholeTo, false
+}
+
+// forgetPast tells that the past is no longer read.
+func (s *Subscription) forgetPast() {
+	if s.behind = false; s.recalling {
+		s.recalling = false
+		s.answer.engine.past.leave()
 	}
 }
 

@@ -68,6 +68,7 @@ func drawWorld(t *rapid.T) (h *history, nodes []*node, clock binding.Time) {
 	h.add(now, "kea-a", define("net1", []string{"2001:db8:1::/48"}, "2001:db8:ffff::1"), define("net2", []string{"2001:db8:2::/48"}))
 	for range 2 {
 		nodes = append(nodes, h.node(rapid.SampledFrom([]int{1, 3, 8, 1000}).Draw(t, "feed")))
+		nodes[len(nodes)-1].recall = rapid.SampledFrom([]int{1, 2, 5, 0}).Draw(t, "recalled at once")
 	}
 	return h, nodes, now
 }

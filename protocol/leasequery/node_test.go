@@ -2,7 +2,9 @@ package leasequery_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"pgregory.net/rapid"
@@ -39,7 +41,11 @@ type node struct {
 	done  int // entries applied
 	age   time.Duration
 	fresh bool
-	fails error // what View returns
+	fails error        // what View returns
+	walks atomic.Int64 // calls of Oldest
+
+	recall  int                           // marks that are recalled at once; 0: as many as always
+	engines map[string]*leasequery.Engine // by configuration: subscriptions of one share what they recall
 }
 
 func (h *history) node(feed int) *node {
@@ -74,7 +80,7 @@ func (n *node) View(context.Context) (binding.View, error) {
 	return n.store.View(), nil
 }
 
-func (n *node) Latest() binding.History      { return n.store.View() }
+func (n *node) Latest() binding.History      { return walked{n.store.View(), n} }
 func (n *node) Feed() binding.Feed           { return n.feed }
 func (n *node) Fresh() (time.Duration, bool) { return n.age, n.fresh }
 func (n *node) ServerDUID() []byte           { return serverID }
@@ -86,6 +92,32 @@ func (n *node) Now() binding.Time {
 }
 
 var _ leasequery.History = (*node)(nil)
+
+// walked is a view that counts its walks.
+type walked struct {
+	*store.View
+	node *node
+}
+
+func (v walked) Oldest(after uint64, dst []binding.Mark) []binding.Mark {
+	v.node.walks.Add(1)
+	return v.View.Oldest(after, dst)
+}
+
+// engine is the node's for the configuration.
+func (n *node) engine(config leasequery.Config) *leasequery.Engine {
+	key := fmt.Sprintf("%+v", config)
+	if n.engines[key] == nil {
+		if n.engines == nil {
+			n.engines = map[string]*leasequery.Engine{}
+		}
+		n.engines[key] = leasequery.New(config, n)
+		if n.recall > 0 {
+			n.engines[key].RecallAtOnce(n.recall)
+		}
+	}
+	return n.engines[key]
+}
 
 // active is an ACTIVELEASEQUERY with a client-id.
 func active(options ...[]byte) []byte {
@@ -105,7 +137,7 @@ func (n *node) subscribe(t failer, config leasequery.Config, r *leasequery.Reque
 	if err != nil {
 		t.Fatalf("message %x: %v", octets, err)
 	}
-	s, err := leasequery.New(config, n).Subscribe(context.Background(), leasequery.Request{Message: m, Peer: relayAddr, Requestor: r})
+	s, err := n.engine(config).Subscribe(context.Background(), leasequery.Request{Message: m, Peer: relayAddr, Requestor: r})
 	if err != nil {
 		t.Fatalf("subscribe: %v", err)
 	}

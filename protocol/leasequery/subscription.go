@@ -11,7 +11,7 @@ var unspecified = netip.IPv6Unspecified()
 
 // Subscription answers one ACTIVELEASEQUERY (RFC 7653): it is a position in the order of changes, which moves on as messages are
 // made. It keeps no queue, and no view while it rests: what was not told of when a requestor was slow is told of in its newest
-// state. It is for one goroutine at a time; Changed, Waiting and CatchingUp are too.
+// state. It is for one goroutine at a time; Changed, Waiting and Behind are too.
 type Subscription struct {
 	answer  Answer // how messages are made, and for whom
 	history History
@@ -33,9 +33,11 @@ type Subscription struct {
 	changed <-chan struct{} // of the feed, from before the view was taken
 	marks   []binding.Mark  // behind position, in order
 	next    int             // the first of marks that was not looked at
-	whole   bool            // whether marks holds all that is to be told up to the change wholeTo
-	wholeTo uint64
+	upTo    uint64          // of marks from the past: they hold all that is to be told up to this change
 	page    [feedPage]binding.Mark
+
+	behind    bool // whether the feed does not reach back to the position
+	recalling bool // whether it does not, or did not a moment ago: the engine keeps what it shares of the past
 
 	mark    binding.Mark // the change that the portrait is about
 	pending bool         // whether that client is not told whole yet
@@ -85,15 +87,21 @@ func (s *Subscription) message(dst []byte) ([]byte, error) {
 		out, _, err := s.answer.refusal(dst)
 		return out, err
 	}
-	if s.view == nil {
-		if s.look(); s.started && s.answer.engine.stale(s.history) { // asked behind the view
-			return s.Abort(dst, dhcpv6.StatusQueryTerminated, "this server is not up to date; ask another")
+	found := false
+	for range 2 { // where something is to be recalled first, advance gives the view back
+		if s.view == nil {
+			if s.look(); s.started && s.answer.engine.stale(s.history) { // asked behind the view
+				return s.Abort(dst, dhcpv6.StatusQueryTerminated, "this server is not up to date; ask another")
+			}
+		}
+		if s.missing != "" {
+			return s.tellMissing(dst)
+		}
+		if found = s.pending || s.advance(); s.view != nil {
+			break
 		}
 	}
-	if s.missing != "" {
-		return s.tellMissing(dst)
-	}
-	switch found := s.pending || s.advance(); {
+	switch {
 	case found:
 		start := len(dst)
 		return s.answer.tellOf(s, s.open(dst), start), nil
@@ -155,8 +163,8 @@ func (s *Subscription) Waiting() bool { return s.waiting }
 // Changed is closed when there may be more to tell than Next has found. It is nil before the first call of Next.
 func (s *Subscription) Changed() <-chan struct{} { return s.changed }
 
-// CatchingUp tells whether what changed before the subscription is still being told of.
-func (s *Subscription) CatchingUp() bool { return s.catchingUp }
+// Behind tells whether there is much to look through: all that changed before the subscription, or what a slow requestor has left.
+func (s *Subscription) Behind() bool { return s.catchingUp || s.recalling }
 
 // Pause gives back what keeps old state in memory. It is called whenever Next will not be called for a while; the next call goes on
 // with the newest state.
@@ -210,6 +218,7 @@ func (s *Subscription) Close() {
 		return
 	}
 	s.Pause()
+	s.forgetPast()
 	s.closed = true
 	s.count()
 }

@@ -177,8 +177,8 @@ func TestSubscriptionCatchesUp(t *testing.T) {
 			b, c := told("client-b", "2001:db8:1::b", 0, 7200), told("client-c", "2001:db8:1::c", 1, 7199)
 			p.subscribe(leasequery.Config{}, nil, active(start(1500))).
 				expect(subReply(1500, b), subData(3500, c), subData(3500, complete)).expectIdle(subData(3500))
-			if p.sub.CatchingUp() {
-				t.Error("is still catching up")
+			if p.sub.Behind() {
+				t.Error("is still behind")
 			}
 			p.subscribe(leasequery.Config{}, nil, active(start(2500))).expect(subReply(3500, c), subData(3500, complete))
 			p.subscribe(leasequery.Config{}, nil, active(start(3500))).expect(subReply(3500), subData(3500, complete))
