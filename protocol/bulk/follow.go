@@ -121,14 +121,14 @@ func (s *sender) noteTold() {
 func (s *sender) over() {
 	f := s.following
 	s.unfollow()
-	s.drop(f.query)
 	if !f.accepted {
 		s.conn.server.metrics.active.Refused.WithLabelValues(refusedStatus).Inc()
 		s.conn.end(endRefused, "the subscription was refused")
-		return
+	} else {
+		s.terminated(endStopped)
+		s.conn.end(endStopped, "the subscription could not go on")
 	}
-	s.terminated(endStopped)
-	s.conn.end(endStopped, "the subscription could not go on")
+	s.drop(f.query) // behind the end: no other subscription may begin on this connection
 }
 
 // told notes that what the subscription told is with the kernel.

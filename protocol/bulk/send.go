@@ -142,8 +142,8 @@ func (s *sender) advance(a answer, stop int) (more bool, err error) {
 // fail ends an answer that cannot go on, then the connection (RFC 5460 7.2, 7.4).
 func (s *sender) fail(q *query, err error) {
 	s.conn.log.Error("answer broken off", transactionID(q.id), "err", err)
+	s.conn.end(endFailed, "another query on this connection could not be served") // first: a subscription's place is not free for another
 	s.abort(q, dhcpv6.StatusUnspecFail, "the server could not go on with this answer", endFailed)
-	s.conn.end(endFailed, "another query on this connection could not be served")
 }
 
 // abort ends one answer with a status. A message that cannot be built is left out: the close that follows says enough.
