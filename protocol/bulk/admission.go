@@ -40,7 +40,8 @@ type admission struct {
 	closed     bool
 	admitted   uint64
 	conns      map[*conn]struct{}
-	strangers  int // of conns
+	strangers  int                // of conns
+	leaving    map[*conn]struct{} // made room, and have not ended yet
 	requestors map[requestorKey]*requestor
 }
 
@@ -107,8 +108,10 @@ func (a *admission) makeRoom(r *requestor) bool {
 		if longest == nil {
 			return false
 		}
-		if longest.evict() {
+		// Those that made room wait a little for their requestors to close. In a flood of newcomers these would become any number.
+		if longest.evict(len(a.leaving) >= a.config.MaxConnections) {
 			a.forget(longest)
+			a.leaving[longest] = struct{}{}
 			return true
 		}
 	}
@@ -118,6 +121,7 @@ func (a *admission) makeRoom(r *requestor) bool {
 func (a *admission) remove(c *conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	delete(a.leaving, c)
 	a.forget(c)
 }
 

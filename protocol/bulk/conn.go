@@ -34,10 +34,11 @@ const (
 
 // What bounds the end of a connection.
 const (
-	retireIdle    = time.Second // without a query, of a connection to a server that is about to stop
-	evictTimeout  = time.Second // for the last octets of a connection that made room: it no longer counts
-	lingerTimeout = time.Second // for the peer to close, so that unread input does not turn our last octets into a reset
-	blockedCheck  = time.Second // how often a blocked sender looks at the age of its views
+	retireIdle    = time.Second           // without a query, of a connection to a server that is about to stop
+	evictTimeout  = time.Second           // for the last octets of a connection that made room: it no longer counts
+	hurryTimeout  = 10 * time.Millisecond // the same, while as many as may be open are leaving already
+	lingerTimeout = time.Second           // for the peer to close, so that unread input does not turn our last octets into a reset
+	blockedCheck  = time.Second           // how often a blocked sender looks at the age of its views
 )
 
 // conn is one accepted connection. mu guards what the receiver, the sender and the server share; deadlines of the socket are
@@ -72,6 +73,7 @@ type conn struct {
 	ending     reason    // not empty: running answers end with QueryTerminated now
 	endText    string    // what QueryTerminated says
 	aborting   bool      // the sender has seen ending and writes the last messages
+	hurried    bool      // it must not linger: too many that made room do
 
 	subscription *query      // has the connection for itself; nil without one
 	news         atomic.Bool // the subscription may have something to tell
@@ -119,9 +121,17 @@ func (c *conn) serve() {
 	}
 	c.log.Debug("bulk leasequery connection over", "reason", string(why))
 	if orderly {
-		c.linger()
+		if !c.isHurried() {
+			c.linger()
+		}
 		c.close()
 	}
+}
+
+func (c *conn) isHurried() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hurried
 }
 
 // close closes the socket. Both ends of a connection may come first, so an error says only that it was closed before.
@@ -155,14 +165,15 @@ func (c *conn) end(why reason, text string) {
 }
 
 // evict closes the connection if no query runs on it, and tells whether it did. What was already gathered of the last answer
-// still goes out. A query that is on its way is not lost to the requestor: it sees the close and asks again (RFC 5460 7.4).
-func (c *conn) evict() bool {
+// still goes out, at once if it is hurried. A query that is on its way is not lost to the requestor: it sees the close and asks again (RFC
+// 5460 7.4).
+func (c *conn) evict(hurried bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.busy() {
 		return false
 	}
-	c.ending = endEvicted
+	c.ending, c.hurried = endEvicted, hurried
 	c.armRead(time.Now())
 	c.armWrite(time.Time{})
 	signal(c.wake)

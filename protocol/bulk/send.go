@@ -271,6 +271,9 @@ func (s *sender) terminate() (reason, bool) {
 	if why == endEvicted || why == endUnsubscribed {
 		limit = min(limit, evictTimeout)
 	}
+	if c.isHurried() {
+		limit = hurryTimeout
+	}
 	s.endFollowing(why, text)
 	if err := s.flush(time.Now().Add(limit)); err != nil {
 		return s.broke(err), false

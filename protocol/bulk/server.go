@@ -94,6 +94,7 @@ func newServer(config Config, policy *leasequery.Policy, log *slog.Logger, metri
 		admission: &admission{
 			config:     config,
 			conns:      make(map[*conn]struct{}),
+			leaving:    make(map[*conn]struct{}),
 			requestors: make(map[requestorKey]*requestor),
 		},
 	}
