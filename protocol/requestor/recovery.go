@@ -31,10 +31,11 @@ func (s *subscription) recoverAll(ctx context.Context) {
 		w.mu.Unlock()
 		err := r.run(ctx)
 		switch _, ours := errors.AsType[*sinkError](err); {
-		case err == nil || ctx.Err() != nil:
-			return
 		case ours:
+			s.sunk = err // the subscription may have ended meanwhile, for another reason
 			s.cancel(err)
+			return
+		case err == nil || ctx.Err() != nil:
 			return
 		case errors.Is(err, errOutdated):
 			continue

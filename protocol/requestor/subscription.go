@@ -30,14 +30,20 @@ type subscription struct {
 	caughtUp   bool      // there is no catch-up phase, or it is over
 	upSince    time.Time // since when it is caught up
 	recovering bool      // watcher.mu
+	sunk       error     // the handler's, in a recovery; running
 	running    sync.WaitGroup
 }
 
 // run subscribes, and reads until that ends. The error says why, and is never nil.
-func (s *subscription) run(parent context.Context) error {
+func (s *subscription) run(parent context.Context) (why error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	s.cancel = cancel
-	defer s.running.Wait()
+	defer func() {
+		s.running.Wait()
+		if s.sunk != nil {
+			why = s.sunk
+		}
+	}()
 	defer cancel(nil)
 	config := s.watcher.config
 	config.asked = s.target.asked
