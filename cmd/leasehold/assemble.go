@@ -55,7 +55,7 @@ type process struct {
 type listeners struct {
 	raft, grpc, http, leasequery net.Listener
 	udp                          []*net.UDPConn // none where leasequery over UDP is off
-	raw6                         *net.IPConn    // nil where that is off, or may not be opened
+	raw6                         *net.IPConn    // nil where that or udp.raw_fragments is off, or it may not be opened
 }
 
 // listen opens every socket, so that a port that is taken is told before anything runs.
@@ -114,7 +114,7 @@ func assemble(cfg config.Config, version string, log *slog.Logger) (_ *process, 
 		return nil, errors.Join(err, n.pool.Close())
 	}
 	if len(n.listeners.udp) > 0 {
-		n.listeners.raw6 = openRaw(log)
+		n.listeners.raw6 = openRaw(cfg.UDP, log)
 	}
 	defer func() {
 		if err != nil {

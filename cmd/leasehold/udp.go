@@ -32,8 +32,11 @@ func listenUDP(cfg config.Config, tcp net.Addr) ([]*net.UDPConn, error) {
 	return conns, err
 }
 
-// openRaw opens the socket by which large answers leave in fragments; nil, and a warning, where this process may not.
-func openRaw(log *slog.Logger) *net.IPConn {
+// openRaw opens the socket by which large answers leave in fragments; nil where that is off, and, with a warning, where this process may not.
+func openRaw(cfg config.UDP, log *slog.Logger) *net.IPConn {
+	if !cfg.RawFragments {
+		return nil
+	}
 	raw, err := udp.OpenRaw(context.Background())
 	if err != nil {
 		log.Warn("large answers to leasequery over UDP are fragmented by the system alone, which does not cut them to 1,280 octets: CAP_NET_RAW is missing", "err", err)

@@ -39,7 +39,8 @@ type Config struct {
 	// Source is the address that answers to multicast leave from; the zero Addr and :: leave it to the system.
 	Source netip.Addr
 	// Raw is a raw socket, of OpenRaw, by which answers leave in fragments whose packets would be of more than 1,280 octets. The
-	// server closes it. Nil leaves that to the system, which on Linux cuts only what is larger than the MTU of its own link.
+	// server closes it. Nil leaves that to the system, which on Linux cuts only what is larger than the MTU of its own link. IPsec policies
+	// that name UDP or its port do not hold for what leaves by a raw socket: where there are some it must be nil.
 	Raw *net.IPConn
 	// RelayPort is the port that Relay-reply messages go to unless the relay asks for another (RFC 8357). 0 is 547.
 	RelayPort uint16

@@ -120,7 +120,7 @@ func Default() Config {
 		Active: Active{
 			MaxSubscriptions: 100, IdleInterval: activeIdleTimeout, DataTimeout: activeSendTimeout, CatchUp: 600 * time.Second,
 		},
-		UDP:       UDP{Enabled: true, Rate: 1000, MaxHops: 32, Hold: time.Second},
+		UDP:       UDP{Enabled: true, Rate: 1000, MaxHops: 32, Hold: time.Second, RawFragments: true},
 		TLS:       TLS{Mode: TLSOff, HandshakeTimeout: 10 * time.Second, MaxStrangers: 16},
 		RelayData: RelayData{Mode: OnRequest, Place: InClientData},
 		Log:       Log{Level: "info", Format: "text"},

@@ -14,6 +14,8 @@ type UDP struct {
 	Hold      time.Duration `yaml:"hold"`      // how long a query waits while there is no leader; then silence
 	Sockets   int           `yaml:"sockets"`   // 0: one for each processor
 	Multicast []string      `yaml:"multicast"` // interfaces on which All_DHCP_Relay_Agents_and_Servers and All_DHCP_Servers are answered
+
+	RawFragments bool `yaml:"raw_fragments"` // cut large answers to 1,280 octets by a raw socket, past IPsec policies for UDP
 }
 
 // maxHops is the deepest relay chain that is read at all.
