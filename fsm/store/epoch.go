@@ -20,6 +20,8 @@ type pin struct {
 	refs    atomic.Int64
 	bytes   atomic.Int64 // of the nodes in retired
 	retired nodes        // replaced since; seen by this view, and by none newer
+
+	newer atomic.Pointer[pin] // the next one that is held; for readers, who do not see pins
 }
 
 // nodes is a heap of nodes out of use, by sort.
@@ -41,6 +43,9 @@ func (e *epochs) shared(epoch uint64) bool { return epoch <= e.pinned }
 // pinNow begins a new epoch and returns the pin on the one that ends.
 func (e *epochs) pinNow() *pin {
 	p := &pin{epoch: e.now}
+	if n := len(e.pins); n > 0 {
+		e.pins[n-1].newer.Store(p)
+	}
 	e.pins = append(e.pins, p)
 	e.pinned = e.now
 	e.now++
@@ -55,6 +60,7 @@ func (e *epochs) collect() {
 			continue
 		}
 		if i > 0 {
+			e.pins[i-1].newer.Store(p.newer.Load())
 			e.handDown(&p.retired, e.pins[i-1])
 		} else {
 			e.takeBack(&p.retired)

@@ -99,6 +99,49 @@ func TestPinnedGrowsAndGoes(t *testing.T) {
 	}
 }
 
+// TestViewsKeepTogether holds a view after each of many writes: the oldest one says what all of them keep, whichever are released between,
+// and letting go of the oldest ones bounds it.
+func TestViewsKeepTogether(t *testing.T) {
+	s := New()
+	write(s, 2000, 10)
+	kept := func() (octets int64) {
+		for _, p := range s.epochs.pins {
+			octets += p.bytes.Load()
+		}
+		return octets
+	}
+	var held []*View
+	for range 40 {
+		held = append(held, s.View())
+		write(s, 2000, 3)
+	}
+	for _, n := range []int{39, 20, 1} { // the newest, one between, and the one behind the oldest
+		held[n].Release()
+		held = append(held[:n], held[n+1:]...)
+		s.Advance(100, 0)
+		if got := held[0].Kept(); got == 0 || got != kept() {
+			t.Fatalf("the oldest of %d views says that %d octets are kept, there are %d", len(held), got, kept())
+		}
+	}
+	last := held[len(held)-1]
+	if last.Kept() != last.Pinned() || last.Kept() >= held[0].Kept() {
+		t.Errorf("the newest view keeps %d octets, of which %d alone; the oldest and all behind it %d", last.Kept(), last.Pinned(), held[0].Kept())
+	}
+	for bound := kept() / 4; held[0].Kept() > bound; held = held[1:] {
+		held[0].Release()
+		if s.Advance(100, 0); held[1].Kept() != kept() {
+			t.Fatalf("the oldest of %d views says that %d octets are kept, there are %d", len(held)-1, held[1].Kept(), kept())
+		}
+	}
+	for _, v := range held {
+		v.Release()
+	}
+	s.Advance(101, 0)
+	if kept() != 0 || len(s.epochs.pins) != 0 {
+		t.Errorf("%d octets are kept for nobody", kept())
+	}
+}
+
 // FuzzRestore reads octets that are no snapshot, or were one. What is accepted must be written again as it was.
 func FuzzRestore(f *testing.F) {
 	s := New()

@@ -156,6 +156,15 @@ func (v *View) Change() uint64 { return v.mark }
 // nodes that have been replaced since. It grows while writes go on.
 func (v *View) Pinned() int64 { return v.pin.bytes.Load() }
 
+// Kept is the number of octets that are kept because this view is held, or any newer one: all that has been replaced since and is not
+// given back. Of the oldest view it is all that views keep. It costs a look at each of the newer views' moments.
+func (v *View) Kept() (octets int64) {
+	for p := v.pin; p != nil; p = p.newer.Load() {
+		octets += p.bytes.Load()
+	}
+	return octets
+}
+
 // LinkHolding is the link whose prefix holds the address by longest match.
 func (v *View) LinkHolding(a netip.Addr) (binding.LinkID, bool) { return v.links.Holding(a) }
 

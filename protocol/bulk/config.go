@@ -17,6 +17,7 @@ const (
 	DefaultDataTimeout                = 300 * time.Second // BULK_LQ_DATA_TIMEOUT (RFC 5460 5.6)
 	DefaultMaxViewAge                 = 10 * time.Minute
 	DefaultMaxViewPinned              = 256 << 20
+	DefaultMaxViewsKept               = 1 << 30
 	DefaultDrainTimeout               = 10 * time.Second
 	DefaultSendBuffer                 = 64 << 10
 )
@@ -46,6 +47,9 @@ type Config struct {
 	MaxViewAge time.Duration
 	// MaxViewPinned ends an answer whose view alone keeps more octets than this in memory, in the same way.
 	MaxViewPinned int64
+	// MaxViewsKept bounds what the views of all answers keep in memory together: where it is more, the oldest answers that nobody reads
+	// end in the same way, until it is not. Each of many stalled requestors may keep less than MaxViewPinned.
+	MaxViewsKept int64
 	// DrainTimeout is how long running answers may go on after Run's context has ended.
 	DrainTimeout time.Duration
 	// Answering is closed when the server first can answer. Connections that come before are closed at accept, so that their
@@ -77,6 +81,7 @@ func (c Config) withDefaults() Config {
 	c.DataTimeout = orDefault(c.DataTimeout, DefaultDataTimeout)
 	c.MaxViewAge = orDefault(c.MaxViewAge, DefaultMaxViewAge)
 	c.MaxViewPinned = orDefault(c.MaxViewPinned, DefaultMaxViewPinned)
+	c.MaxViewsKept = orDefault(c.MaxViewsKept, DefaultMaxViewsKept)
 	c.DrainTimeout = orDefault(c.DrainTimeout, DefaultDrainTimeout)
 	c.TLS = c.TLS.withDefaults()
 	c.Active = c.Active.WithDefaults()

@@ -27,6 +27,7 @@ type script struct {
 	failAt int           // Next fails at this message; 0 for never
 	failed bool          // what Failed says at the end
 	pinned atomic.Int64  // what Pinned says
+	kept   atomic.Int64  // what Kept says
 	hold   chan struct{} // begin waits for it, if not nil
 	err    error         // what begin returns
 
@@ -98,6 +99,7 @@ func (a *scripted) Abort(dst []byte, s dhcpv6.Status, text string) ([]byte, erro
 
 func (a *scripted) Failed() bool  { return a.script.failed }
 func (a *scripted) Pinned() int64 { return a.script.pinned.Load() }
+func (a *scripted) Kept() int64   { return a.script.kept.Load() }
 func (a *scripted) Close() {
 	if a.closed {
 		panic("answer closed twice")

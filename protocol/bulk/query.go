@@ -17,6 +17,8 @@ type answer interface {
 	Failed() bool
 	// Pinned is how many octets of old state only this answer keeps in memory.
 	Pinned() int64
+	// Kept is how many octets of old state this answer and those that began later keep in memory together.
+	Kept() int64
 	// Close gives back what the answer holds.
 	Close()
 }
@@ -53,4 +55,5 @@ func (r *reply) Abort(dst []byte, _ dhcpv6.Status, _ string) ([]byte, error) {
 
 func (r *reply) Failed() bool  { return false }
 func (r *reply) Pinned() int64 { return 0 }
+func (r *reply) Kept() int64   { return 0 }
 func (r *reply) Close()        {}

@@ -189,6 +189,8 @@ func (s *sender) checkViews(now time.Time) {
 			text = fmt.Sprintf("the answer took longer than %v", config.MaxViewAge)
 		case q.answer.Pinned() > config.MaxViewPinned:
 			text = "the answer kept too much old state in memory"
+		case q.answer.Kept() > config.MaxViewsKept:
+			text = "answers kept too much old state in memory, this one for longest"
 		default:
 			continue
 		}

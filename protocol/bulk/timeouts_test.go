@@ -160,12 +160,13 @@ func TestFrameTimeStopsWhileTheServerDoesNotRead(t *testing.T) {
 
 func TestViewLimits(t *testing.T) {
 	for _, tc := range []struct {
-		name   string
-		config Config
-		pinned int64
+		name         string
+		config       Config
+		pinned, kept int64
 	}{
-		{"age", Config{MaxViewAge: 60 * time.Second}, 0},
-		{"pinned octets", Config{MaxViewPinned: 1000}, 1001},
+		{"age", Config{MaxViewAge: 60 * time.Second}, 0, 0},
+		{"pinned octets", Config{MaxViewPinned: 1000}, 1001, 1001},
+		{"octets kept by all", Config{MaxViewPinned: 1000, MaxViewsKept: 2000}, 1000, 2001},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -177,6 +178,7 @@ func TestViewLimits(t *testing.T) {
 					t.Fatalf("%d views given back too early", n)
 				}
 				f.script.pinned.Store(tc.pinned)
+				f.script.kept.Store(tc.kept)
 				pass(3 * time.Second)
 				if n := f.script.closed.Load(); n != 2 {
 					t.Errorf("%d views given back under a blocked write, want 2", n)

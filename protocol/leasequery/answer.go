@@ -229,6 +229,14 @@ func (a *Answer) Pinned() int64 {
 	return 0
 }
 
+// Kept is how many octets of old state are in memory because this answer's view is held, or any newer one; 0 where the view does not tell.
+func (a *Answer) Kept() int64 {
+	if p, ok := a.view.(interface{ Kept() int64 }); ok && !a.closed {
+		return p.Kept()
+	}
+	return 0
+}
+
 // Close gives the view back. The answer is over. Closing twice does nothing.
 func (a *Answer) Close() {
 	if a.closed {

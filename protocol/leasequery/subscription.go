@@ -183,6 +183,14 @@ func (s *Subscription) Pinned() int64 {
 	return 0
 }
 
+// Kept is how many octets of old state are in memory because this subscription holds a view, or others hold newer ones.
+func (s *Subscription) Kept() int64 {
+	if p, ok := s.view.(interface{ Kept() int64 }); ok {
+		return p.Kept()
+	}
+	return 0
+}
+
 // Abort appends the message that ends the subscription with a status: a LEASEQUERY-REPLY if none was sent, else a
 // LEASEQUERY-DONE (RFC 7653 8.4), with the base time to go on from.
 func (s *Subscription) Abort(dst []byte, status dhcpv6.Status, text string) ([]byte, error) {
