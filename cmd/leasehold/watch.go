@@ -136,6 +136,9 @@ func (f *watchFlags) active(args []string) (q requestor.ActiveQuery, err error) 
 	if q.Full = f.full; q.Full && q.StartTime != nil {
 		return q, errors.New("--full goes with --since now only")
 	}
+	if err := f.recoverable(len(args) == 2); err != nil {
+		return q, err
+	}
 	for _, r := range f.recover {
 		kind, value, ok := strings.Cut(r, "=")
 		if !ok {
@@ -149,6 +152,17 @@ func (f *watchFlags) active(args []string) (q requestor.ActiveQuery, err error) 
 		q.Recover = append(q.Recover, bulk)
 	}
 	return q, nil
+}
+
+// recoverable tells why --full and --recover do not go with a type, or without one, or nil.
+func (f *watchFlags) recoverable(typed bool) error {
+	switch {
+	case typed && len(f.recover) > 0:
+		return errors.New("--recover goes without a type: with one, the same query by bulk brings what is missing")
+	case !typed && f.full && len(f.recover) == 0:
+		return errors.New("--full without a type wants --recover: no one bulk query brings everything")
+	}
+	return nil
 }
 
 // eventPrinter prints events as they come.
