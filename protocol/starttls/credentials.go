@@ -17,8 +17,12 @@ const DefaultHandshakeTimeout = 10 * time.Second
 // pollEvery is how often the files are looked at.
 const pollEvery = 10 * time.Second
 
-// errExpired says that a new certificate has ended already.
-var errExpired = errors.New("the certificate has expired")
+var (
+	// errExpired says that a new certificate has ended already.
+	errExpired = errors.New("the certificate has expired")
+	// errEarly says that a new certificate has not begun yet.
+	errEarly = errors.New("the certificate is not valid yet")
+)
 
 // Credentials is what a server shows and whom it believes. Handshakes take what is the newest when they begin; connections that have
 // theirs behind them are not touched by a change. Any number of goroutines may use it. Make one with Load.
@@ -31,6 +35,7 @@ type Credentials struct {
 
 	mu   sync.Mutex
 	seen contents // what was read last, good or bad; guarded by mu
+	soon bool     // it is good, and its certificate has not begun yet; guarded by mu
 }
 
 // Load reads the files. A certificate that has expired is told and taken: requestors will refuse it, and a node is of use in clear. A nil
@@ -104,8 +109,12 @@ func (c *Credentials) reload() (changed bool, err error) {
 	defer c.mu.Unlock()
 	now, err := c.files.read()
 	if err == nil && now.equal(c.seen) {
-		_, err := c.usable(now)
-		return false, err
+		m, err := c.usable(now)
+		if !c.soon || err != nil {
+			return false, err
+		}
+		c.taken(m)
+		return true, nil
 	}
 	changed = err == nil || !c.seen.equal(contents{})
 	c.seen = now // what cannot be read is nothing, and told once
@@ -116,24 +125,34 @@ func (c *Credentials) reload() (changed bool, err error) {
 	if !changed {
 		return false, err
 	}
+	c.soon = errors.Is(err, errEarly)
 	if err != nil {
 		c.metrics.reloads.WithLabelValues("failed").Inc()
 		return true, err
 	}
-	c.metrics.reloads.WithLabelValues("ok").Inc()
-	c.take(m)
+	c.taken(m)
 	return true, nil
 }
 
-// usable is what the contents hold. A certificate that has expired does not take the place of one that has not.
+// taken makes m what further handshakes use, and counts it. mu is held.
+func (c *Credentials) taken(m *material) {
+	c.soon = false
+	c.metrics.reloads.WithLabelValues("ok").Inc()
+	c.take(m)
+}
+
+// usable is what the contents hold. A certificate that has expired, or has not begun, does not take the place of one that is valid.
 func (c *Credentials) usable(now contents) (*material, error) {
 	m, err := c.files.parse(now)
 	if err != nil {
 		return nil, err
 	}
-	t := time.Now()
-	if !t.Before(m.notAfter) && t.Before(c.current.Load().notAfter) {
+	t, former := time.Now(), c.current.Load()
+	switch {
+	case !t.Before(m.notAfter) && t.Before(former.notAfter):
 		return nil, fmt.Errorf("TLS: %s: %w", c.files.Certificate, errExpired)
+	case t.Before(m.notBefore) && !t.Before(former.notBefore) && t.Before(former.notAfter):
+		return nil, fmt.Errorf("TLS: %s: %w until %v", c.files.Certificate, errEarly, m.notBefore)
 	}
 	return m, nil
 }

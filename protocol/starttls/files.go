@@ -63,6 +63,7 @@ func readFile(path string) ([]byte, error) {
 type material struct {
 	certificate tls.Certificate
 	authorities *x509.CertPool
+	notBefore   time.Time // when all of the shown certificates have begun
 	notAfter    time.Time // when the first of the shown certificates ends
 	caNotAfter  time.Time // when the first of the authorities ends
 }
@@ -80,7 +81,7 @@ func (f Files) parse(c contents) (*material, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %s: %w", f.RequestorCA, err)
 	}
-	m := &material{certificate: pair, authorities: x509.NewCertPool(), notAfter: firstEnd(chain), caNotAfter: firstEnd(ca)}
+	m := &material{certificate: pair, authorities: x509.NewCertPool(), notBefore: lastBegin(chain), notAfter: firstEnd(chain), caNotAfter: firstEnd(ca)}
 	for _, a := range ca {
 		m.authorities.AddCert(a)
 	}
@@ -151,6 +152,17 @@ func usableFor(c *x509.Certificate, usage x509.ExtKeyUsage) bool {
 		}
 	}
 	return false
+}
+
+// lastBegin is when the last of the certificates begins.
+func lastBegin(list []*x509.Certificate) time.Time {
+	begin := list[0].NotBefore
+	for _, c := range list[1:] {
+		if c.NotBefore.After(begin) {
+			begin = c.NotBefore
+		}
+	}
+	return begin
 }
 
 // firstEnd is when the first of the certificates ends.
