@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +47,29 @@ func (l *hostileLab) vitals() (vitals, error) {
 			return nil, fmt.Errorf("metric %q: %w", line, err)
 		}
 	}
+	if v[anonymous], err = anonymousMemory(l.node.PID()); err != nil {
+		return nil, err
+	}
 	return v, nil
+}
+
+// anonymous is the name under which vitals have the memory that is the process's own.
+const anonymous = "anonymous"
+
+// anonymousMemory is the memory of a process that no file is behind, in octets: that of a log that grows, which the kernel maps and takes back as
+// it likes, does not count.
+func anonymousMemory(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			kilo, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
+			return kilo * 1024, err
+		}
+	}
+	return 0, fmt.Errorf("no RssAnon in the status of process %d", pid)
 }
 
 // mustVitals is vitals of a node that must answer.
@@ -59,11 +82,12 @@ func (l *hostileLab) mustVitals() vitals {
 	return v
 }
 
-// rss is the memory of the process in octets.
-func (v vitals) rss() float64 { return v["process_resident_memory_bytes"] }
+// rss is the resident memory that is the process's own, in octets.
+func (v vitals) rss() float64 { return v[anonymous] }
 
 func (v vitals) String() string {
-	return fmt.Sprintf("%.1f MB resident, %.1f MB of heap in use, %.0f goroutines, %.0f descriptors, %.0f connections", v.rss()/1e6, v["go_memstats_heap_inuse_bytes"]/1e6,
+	return fmt.Sprintf("%.1f MB resident and %.1f MB of files, %.1f MB of heap in use, %.0f goroutines, %.0f descriptors, %.0f connections",
+		v.rss()/1e6, (v["process_resident_memory_bytes"]-v.rss())/1e6, v["go_memstats_heap_inuse_bytes"]/1e6,
 		v["go_goroutines"], v["process_open_fds"], v["leasehold_bulk_connections"])
 }
 
