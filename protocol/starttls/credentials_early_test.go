@@ -54,7 +54,7 @@ func TestReloadWaitsForACertificateThatBeginsLater(t *testing.T) {
 		if got := f.metric(starttls.MetricNotAfter, ""); got > float64(good.Unix()) {
 			t.Errorf("one is shown that ends at %v, want %v", got, good.Unix())
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		for range 2 {
 			if err := c.Reload(); err != nil {
 				t.Error(err)
