@@ -12,7 +12,7 @@ func (a *Answer) look() bool {
 		return a.examine()
 	}
 	a.keepPermitted()
-	return a.touched() && a.portray(allChanges.to, *a.span) && a.divide()
+	return a.touched() && a.portray(allChanges.to, *a.span, a.span.to) && a.divide()
 }
 
 // touched tells whether the client's newest change, or an end, lies in the span of time that the query is about.
@@ -112,7 +112,7 @@ func (a *Answer) resolveChanged(address netip.Addr, links []binding.LinkID) *ref
 func (a *Answer) findsChanged() bool {
 	for c := a.walk(); c.Next(&a.portrait.client); {
 		a.keepPermitted()
-		if a.touched() && a.portray(allChanges.to, *a.span) {
+		if a.touched() && a.portray(allChanges.to, *a.span, a.span.to) {
 			a.cursor = a.walk()
 			return true
 		}

@@ -1,15 +1,13 @@
 package leasequery
 
-import (
-	"math"
-
-	"github.com/leasehold/leasehold/fsm/binding"
-)
+import "github.com/leasehold/leasehold/fsm/binding"
 
 const (
 	feedPage    = 256  // marks that are taken from the feed at once: 4 KiB in each subscription
 	historyPage = 4096 // marks that are taken from the past at once, where the feed does not reach back: 64 KiB until it does
 	lookAt      = 1024 // changes that one call looks at, at most
+	// entriesALook is how many entries of a client are as much work as another change: one may have thousands of ends.
+	entriesALook = 8
 )
 
 // lastTold is the client that was told of last, and what of it, so that ends that were told early are not told again at their own
@@ -19,7 +17,6 @@ type lastTold struct {
 	duid []byte // of up to 130 octets
 	live uint64 // what was in force and changed behind this was not told
 	ends uint64 // ends up to here were
-	base uint32 // the base time that they were told with
 }
 
 // look takes the newest view, behind what has to be recalled first.
@@ -52,7 +49,7 @@ func (s *Subscription) look() {
 
 // advance finds the next change that is to be told of.
 func (s *Subscription) advance() bool {
-	for range lookAt {
+	for s.looked = 0; s.looked < lookAt; s.looked++ {
 		m, ok := s.peek()
 		if !ok && s.view == nil {
 			return false
@@ -146,8 +143,7 @@ func (s *Subscription) examine(m binding.Mark) bool {
 		return false
 	}
 	c := &a.portrait.client
-	s.last.link, s.last.live, s.last.ends = c.Link, m.Change, s.view.Change()
-	s.last.base = a.baseAt.BaseTime()
+	s.last.link, s.last.live, s.last.ends = c.Link, m.Change, min(s.endsTo(), s.view.Change())
 	s.last.duid = append(s.last.duid[:0], c.DUID...)
 	return true
 }
@@ -158,6 +154,7 @@ func (s *Subscription) portray() bool {
 	if !s.view.At(s.mark, c) || a.selection.By == binding.ByClientID && string(c.DUID) != string(a.selection.Value) {
 		return false
 	}
+	s.looked += len(c.Entries) / entriesALook
 	a.restrictor.forget()
 	changed, permitted, newest := (*binding.Entry)(nil), false, uint64(0)
 	for i := range c.Entries {
@@ -179,7 +176,8 @@ func (s *Subscription) portray() bool {
 		return false
 	}
 	s.placeOnLinks(c.Link)
-	return a.portray(s.mark.Change, changes{s.mark.Change, math.MaxUint64})
+	// An end behind those that are told may be why the client did match up to there.
+	return a.portray(s.mark.Change, changes{s.mark.Change, allChanges.to}, s.endsTo())
 }
 
 // untold tells whether the client has something in force that was changed behind the number, up to s.mark. A change that the
@@ -193,10 +191,16 @@ func (s *Subscription) untold(c *binding.Client, behind uint64) bool {
 	return false
 }
 
-// toldEarly tells whether all that is to be said at the end s.mark was said in the message before. An end of a later second is said
-// again, with its own: a requestor that asks by bulk meanwhile takes an answer of a second in between for the newer word.
+// endsTo is the change up to which a message tells of ends: the last of its base time's second. Told in a message of an earlier second
+// they would have to be told again with their own, since a requestor that asks by bulk meanwhile takes an answer of a second in between
+// for the newer word; and one client's many ends would be as many messages, each with all that came behind.
+func (s *Subscription) endsTo() uint64 {
+	return binding.ChangesFrom(binding.Time(s.answer.now.Seconds()+1) * 1000)
+}
+
+// toldEarly tells whether all that is to be said at the end s.mark was said in the message before.
 func (s *Subscription) toldEarly(c *binding.Client) bool {
-	return !s.pending && s.mark.Change <= s.last.ends && int32(binding.ChangeTime(s.mark.Change).BaseTime()-s.last.base) <= 0 && c.Link == s.last.link && string(c.DUID) == string(s.last.duid) &&
+	return !s.pending && s.mark.Change <= s.last.ends && c.Link == s.last.link && string(c.DUID) == string(s.last.duid) &&
 		!s.untold(c, s.last.live)
 }
 

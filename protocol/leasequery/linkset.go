@@ -26,13 +26,14 @@ func (s *Subscription) isLink(list []binding.LinkID, id binding.LinkID) bool {
 	return found
 }
 
-// linksDiffer asks which links the link-address selects now. It is true when that takes in, or leaves out, clients that have not
+// linksDiffer asks which links the link-address selects now, if any link has changed since. It is true when that takes in, or leaves out, clients that have not
 // changed by it: nothing else will tell of them. Of a link that was selected for the sake of its last binding the end of that is
 // still to be told.
 func (s *Subscription) linksDiffer() bool {
-	if !s.linkAddress.IsValid() {
+	if !s.linkAddress.IsValid() || s.linksAsked == s.view.LinksChanged() {
 		return false
 	}
+	s.linksAsked = s.view.LinksChanged()
 	s.asked = s.view.SelectLinks(s.asked[:0], s.linkAddress)
 	if slices.Equal(s.asked, s.links) {
 		return false

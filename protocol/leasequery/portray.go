@@ -24,13 +24,15 @@ func (a *Answer) keepPermitted() {
 // how): it is false when there is nothing to tell.
 //
 // A client with a binding in force that matches is told whole: what is in force and was changed at or before the number live, and
-// at 0/0 the ends that ends holds, save those whose address or prefix the client has in force. Of a client that matches no more,
-// but has such an end that does, all is at 0/0: the ends, and what is in force on that link, which the requestor may have been
-// shown while another binding matched. Of that it learns nothing else, and the relay chain is that of the end.
-func (a *Answer) portray(live uint64, ends changes) bool {
+// at 0/0 the ends that ends holds up to the number upTo, save those whose address or prefix the client has in force. Of a client that
+// matches no more, but has an end in ends that does, all is at 0/0: the ends, and what is in force on that link, which the requestor may
+// have been shown while another binding matched. Of that it learns nothing else, and the relay chain is that of the end. Behind the last
+// end that matches nothing tells of the client any more: there all of ends is told, for what ended later was still shown.
+func (a *Answer) portray(live uint64, ends changes, upTo uint64) bool {
 	p := &a.portrait
 	p.shown, p.next, p.newest, p.exit = p.shown[:0], 0, 0, false
-	inForce, ended, lapsed := false, (*binding.Entry)(nil), (*binding.Entry)(nil)
+	var ended, later, lapsed *binding.Entry // what matches of the ends that are told, of those behind, of what has run out
+	inForce := false
 	p.temporary = false
 	for i := range p.client.Entries {
 		e := &p.client.Entries[i]
@@ -41,14 +43,19 @@ func (a *Answer) portray(live uint64, ends changes) bool {
 			inForce = true
 		case e.State == binding.Active:
 			lapsed = e
-		case ends.has(e.Change) && a.matches(e) && a.wasSelected(e):
+		case !ends.has(e.Change) || !a.matches(e) || !a.wasSelected(e):
+		case e.Change <= upTo:
 			ended = tells(ended, e)
+		default:
+			later = tells(later, e)
 		}
 	}
 	switch {
 	case inForce || lapsed != nil && a.span == nil: // to a subscriber what has run out is there until its end is told
-		return a.portrayWhole(live, ends, cmp.Or(ended, lapsed))
-	case ended != nil:
+		return a.portrayWhole(live, changes{ends.from, upTo}, cmp.Or(ended, later, lapsed))
+	case later != nil: // it goes on matching for a while
+		return a.portrayExit(changes{ends.from, upTo}, cmp.Or(ended, later))
+	case ended != nil: // nothing else will tell of what it still had
 		return a.portrayExit(ends, ended)
 	}
 	return false

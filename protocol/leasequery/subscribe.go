@@ -127,7 +127,7 @@ func (a *Answer) hideActive(r *Requestor) {
 func (s *Subscription) resolve(view binding.History, q *query) *refusal {
 	a := &s.answer
 	if !q.link.IsUnspecified() {
-		s.linkAddress = q.link
+		s.linkAddress, s.linksAsked = q.link, view.LinksChanged()
 		if s.links = view.SelectLinks(nil, q.link); len(s.links) == 0 {
 			return refuse(dhcpv6.StatusNotConfigured, "no link has the link-address %v", q.link)
 		}

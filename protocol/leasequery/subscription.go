@@ -19,6 +19,7 @@ type Subscription struct {
 	linkAddress netip.Addr       // that selects links; the zero Addr where none does
 	links       []binding.LinkID // that it selects
 	left        []binding.LinkID // that it did select, and of which ends may still be to be told
+	linksAsked  uint64           // History.LinksChanged when links were asked for
 	asked       []binding.LinkID // memory to ask for links anew
 
 	position   uint64       // all changes up to this one have been told of
@@ -45,6 +46,7 @@ type Subscription struct {
 
 	started bool // whether the REPLY was sent
 	waiting bool
+	looked  int // of lookAt, by this call
 	over    bool
 	closed  bool
 	reached int

@@ -1,6 +1,7 @@
 package leasequery_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/leasehold/leasehold/fsm/binding"
@@ -68,8 +69,9 @@ func TestAnAddressOfTwoKindsIsShownOnce(t *testing.T) {
 	p.expect(subReply(1000, clientData("client-a", 0, cat(iaAddr("2001:db8:1::a", 3600, 7200), iaAddr("2001:db8:1::b", 3600, 7200)))), subData(1000, status(catchUpComplete, "")))
 }
 
-// An end that was told early, with the base time of a change seconds before it, is told again with its own.
-func TestSubscriptionRepeatsEndsOfALaterSecond(t *testing.T) {
+// An end of the same second is told early, beside another of its client; one of a later second is not, for the base time would not be its
+// own.
+func TestSubscriptionTellsEndsOfASecondTogether(t *testing.T) {
 	p := twoBindings(t).subscribe(leasequery.Config{}, nil, active(everything)).expect(subReply(0))
 	p.at(1000, p.gone(binding.Released, binding.NA, "2001:db8:1::a", "client-a"))
 	p.at(100, p.gone(binding.Released, binding.PD, "2001:db8:1:a00::/56", "client-a")) // of the same second
@@ -80,6 +82,53 @@ func TestSubscriptionRepeatsEndsOfALaterSecond(t *testing.T) {
 	p.at(1000, p.gone(binding.Released, binding.NA, "2001:db8:1::a", "client-a"))
 	p.at(2000, p.gone(binding.Released, binding.PD, "2001:db8:1:a00::/56", "client-a"))
 	p.expect(
-		subData(1000, clientData("client-a", 0, zeros, throughA)),
+		subData(1000, clientData("client-a", 0, iaAddr("2001:db8:1::a", 0, 0), throughA)),
 		subData(3000, clientData("client-a", 0, iaPrefix("2001:db8:1:a00::/56", 0, 0), throughA)))
+}
+
+// A client that had many addresses, one after the other, is told of in as many messages, not each with all ends behind it: what one client
+// costs does not grow with the square of them.
+func TestSubscriptionTellsEndsOnce(t *testing.T) {
+	const ends = 50
+	p := playing(t).at(0, leasedInTurn(ends)...)
+	for n := range ends {
+		p.at(1000, p.gone(binding.Released, binding.NA, nthAddress(n), "client-a"))
+	}
+	p.subscribe(leasequery.Config{}, nil, active(start(1000)))
+	want := [][]byte{subReply(1000, clientData("client-a", 0, iaAddr(nthAddress(0), 0, 0)))}
+	for n := 1; n < ends; n++ {
+		want = append(want, subData((n+1)*1000, clientData("client-a", 0, iaAddr(nthAddress(n), 0, 0))))
+	}
+	p.expect(append(want, subData(ends*1000, status(catchUpComplete, "")))...)
+}
+
+func nthAddress(n int) string { return fmt.Sprintf("2001:db8:1::%x", n+1) }
+
+func leasedInTurn(n int) (all []binding.Change) {
+	for i := range n {
+		all = append(all, upsert("client-a", binding.NA, nthAddress(i), 0))
+	}
+	return all
+}
+
+// A client that no longer matches did when another binding of it ended, seconds before: that end is told too.
+func TestSubscriptionTellsEndsOfWhoMatchedThen(t *testing.T) {
+	p := playing(t)
+	p.at(0, p.leased(binding.NA, "2001:db8:1::a", "client-a", behind(relayA)), p.leased(binding.NA, "2001:db8:1::b", "client-a", on("one")))
+	p.subscribe(leasequery.Config{}, nil, active(lq(byRelayID, "::", opt(optRelayID, []byte("relay-a"))))).expect(subReply(0))
+	p.at(1000, p.gone(binding.Released, binding.NA, "2001:db8:1::b", "client-a"))
+	p.at(2000, p.gone(binding.Released, binding.NA, "2001:db8:1::a", "client-a"))
+	p.expect(
+		subData(1000, clientData("client-a", 0, iaAddr("2001:db8:1::b", 0, 0))),
+		subData(3000, clientData("client-a", 0, iaAddr("2001:db8:1::a", 0, 0))))
+}
+
+// A client that ceases to match had something then that ended seconds later: nothing else would tell of that.
+func TestSubscriptionTellsWhatWasLeftAtAnExit(t *testing.T) {
+	p := playing(t)
+	p.at(0, p.leased(binding.NA, "2001:db8:1::a", "client-a", behind(relayA)), p.leased(binding.NA, "2001:db8:1::b", "client-a", on("one")))
+	p.subscribe(leasequery.Config{}, nil, active(lq(byRelayID, "::", opt(optRelayID, []byte("relay-a"))))).expect(subReply(0))
+	p.at(1000, p.gone(binding.Released, binding.NA, "2001:db8:1::a", "client-a"))
+	p.at(2000, p.gone(binding.Released, binding.NA, "2001:db8:1::b", "client-a"))
+	p.expect(subData(1000, clientData("client-a", 0, cat(iaAddr("2001:db8:1::a", 0, 0), iaAddr("2001:db8:1::b", 0, 0)))))
 }
