@@ -27,8 +27,8 @@ const (
 
 // How many connections there may be, in all and of one address.
 const (
-	hostileLimit  = 400
-	hostilePlaces = 50
+	hostileLimit  = 200
+	hostilePlaces = 30
 )
 
 // hostileLab is a node of the built program that is attacked from one host and asked by good requestors on another.

@@ -108,6 +108,7 @@ func (e *enemy) loris() {
 		}
 		slow = clientHelloStart
 	}
+	e.struck.Add(1)
 	for _, b := range slow {
 		if e.ctx.Err() != nil || !e.send(c, []byte{b}) {
 			return
@@ -171,7 +172,10 @@ func (e *enemy) duplicates() {
 	for range 500 {
 		all = append(all, e.query(7, true)...)
 	}
-	go e.send(c, all)
+	go func() {
+		e.send(c, all)
+		_ = c.CloseWrite()
+	}()
 	_, err := e.lab.leaseCount(c, 500)
 	if errors.Is(err, errImpossible) {
 		e.lab.t.Errorf("queries with one transaction-id: %v", err)

@@ -132,6 +132,7 @@ func (e *enemy) turnRecords() {
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, enemyPatience)
 	defer cancel()
+	e.struck.Add(1)
 	secured, err := e.tls.Handshake(ctx, turner{c, e}, e.lab.node.Leasequery)
 	if err != nil {
 		return
@@ -141,6 +142,7 @@ func (e *enemy) turnRecords() {
 			return
 		}
 	}
+	_ = secured.CloseWrite()
 	_, _ = io.Copy(io.Discard, secured)
 }
 
