@@ -101,10 +101,11 @@ func (e *enemy) stall(connections int, from func() netip.Addr) {
 		small(c)
 		if e.rng.IntN(2) == 0 {
 			e.send(c, framed(message(dhcpv6.MessageActiveLeasequery, 1)))
-		} else {
-			for id := range 10 {
-				e.send(c, e.query(id, true))
-			}
+			_, _ = io.ReadFull(c, make([]byte, 6)) // its REPLY begins: it has its place for good, or none
+			continue
+		}
+		for id := range 10 {
+			e.send(c, e.query(id, true))
 		}
 		if e.rng.IntN(4) == 0 {
 			_, _ = io.ReadFull(c, make([]byte, 100))

@@ -31,7 +31,7 @@ func tcpAttacks() []attack {
 		{"thousands of queries at once", 2, (*enemy).pipeline},
 		{"one transaction-id again and again", 2, (*enemy).duplicates},
 		{"giant ORO, long messages, deep nesting", 4, (*enemy).giants},
-		{"stalled readers from one address", 1, func(e *enemy) { e.stall(3*hostilePlaces, func() netip.Addr { return e.lab.bad.Addr }) }},
+		{"stalled readers from one address", 1, func(e *enemy) { e.stall(4*hostilePlaces, func() netip.Addr { return e.lab.bad.Addr }) }},
 		{"stalled readers and subscribers", 8, func(e *enemy) { e.stall(20, func() netip.Addr { return e.somewhere(membersNet) }) }},
 		{"resets", 4, (*enemy).reset},
 		{"half closes", 4, (*enemy).halfClose},
