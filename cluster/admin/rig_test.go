@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	"github.com/leasehold/leasehold/cluster"
@@ -19,7 +18,7 @@ import (
 	peerv1 "github.com/leasehold/leasehold/proto/peer/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { clustertest.Main(m) }
 
 // group is a cluster of real nodes that ask one another, and are administered, over gRPC.
 type group struct {

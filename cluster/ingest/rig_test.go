@@ -10,17 +10,17 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/leasehold/leasehold/cluster"
+	"github.com/leasehold/leasehold/cluster/clustertest"
 	"github.com/leasehold/leasehold/cluster/rpc"
 	"github.com/leasehold/leasehold/fsm"
 	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { clustertest.Main(m) }
 
 // patience bounds how long a test waits for anything.
 const patience = 60 * time.Second
