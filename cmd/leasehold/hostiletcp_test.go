@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
@@ -46,6 +47,16 @@ func (e *enemy) send(c net.Conn, b []byte) bool {
 	return err == nil
 }
 
+// beside sends while answers are read; what it returns closes the connection and waits for it.
+func beside(send func()) (end func(net.Conn)) {
+	var sending sync.WaitGroup
+	sending.Go(send)
+	return func(c net.Conn) {
+		_ = c.Close()
+		sending.Wait()
+	}
+}
+
 // readAll wants so many answers, all of them right, if the connection lasts.
 func (e *enemy) readAll(c net.Conn, answers, clients int) {
 	got, err := e.lab.leaseCount(c, answers)
@@ -82,15 +93,19 @@ func (e *enemy) merged() {
 	for id := range queries {
 		all = append(all, e.query(id, false)...)
 	}
-	go func() {
-		for len(all) > 0 {
-			n := 1 + e.rng.IntN(len(all))
-			if !e.send(c, all[:n]) {
+	var pieces [][]byte
+	for n := 0; len(all) > 0; all = all[n:] {
+		n = 1 + e.rng.IntN(len(all))
+		pieces = append(pieces, all[:n])
+	}
+	sending := beside(func() {
+		for _, b := range pieces {
+			if !e.send(c, b) {
 				return
 			}
-			all = all[n:]
 		}
-	}()
+	})
+	defer sending(c)
 	e.readAll(c, queries, queries)
 }
 
@@ -158,7 +173,7 @@ func (e *enemy) pipeline() {
 		e.send(c, all)
 		return
 	}
-	go e.send(c, all)
+	defer beside(func() { e.send(c, all) })(c)
 	e.readAll(c, queries, queries)
 }
 
@@ -172,10 +187,10 @@ func (e *enemy) duplicates() {
 	for range 500 {
 		all = append(all, e.query(7, true)...)
 	}
-	go func() {
+	defer beside(func() {
 		e.send(c, all)
 		_ = c.CloseWrite()
-	}()
+	})(c)
 	_, err := e.lab.leaseCount(c, 500)
 	if errors.Is(err, errImpossible) {
 		e.lab.t.Errorf("queries with one transaction-id: %v", err)

@@ -87,7 +87,7 @@ func TestNothingIsLostInTranslation(t *testing.T) {
 	stanza.Relayed, stanza.Active = config.Allow, config.Refuse
 	requireEveryField(t, requestorStanza(&stanza))
 	b := bulkConfig(cfg, nil)
-	requireEveryField(t, b, "Answering", "MaxViewPinned", "SendBuffer")
+	requireEveryField(t, b, "Answering", "MaxViewPinned", "MaxViewsKept", "SendBuffer")
 	requireEveryField(t, b.TLS, "Credentials")
 	requireEveryField(t, b.Active)
 }
