@@ -86,7 +86,7 @@ func (f *queryFlags) run(cmd *cobra.Command, kind, value string) error {
 		return err
 	}
 	if f.udp {
-		if err := f.checkUDP(kind, q); err != nil {
+		if err := f.checkUDP(cmd, kind, q); err != nil {
 			return err
 		}
 	}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/spf13/cobra"
+
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 	"github.com/leasehold/leasehold/protocol/requestor"
 )
 
 // checkUDP tells why a query cannot be asked over UDP as the flags want it, or nil.
-func (f *queryFlags) checkUDP(kind string, q requestor.Query) error {
+func (f *queryFlags) checkUDP(cmd *cobra.Command, kind string, q requestor.Query) error {
 	switch {
 	case q.Type != dhcpv6.QueryByAddress && q.Type != dhcpv6.QueryByClientID:
 		return fmt.Errorf("%s needs TCP: over UDP there are only queries by address and by client-id (RFC 5460 4); leave --udp out", kind)
@@ -18,6 +20,11 @@ func (f *queryFlags) checkUDP(kind string, q requestor.Query) error {
 		return errors.New("--tls goes with TCP: leave --udp out")
 	case f.stream:
 		return errors.New("--stream goes with TCP: over UDP an answer is one message")
+	}
+	for _, name := range []string{"patience", "rounds", "data-timeout", "receive-buffer"} {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--%s goes with TCP: over UDP each server is asked as often and as long as RFC 5007 4.1.4 says", name)
+		}
 	}
 	return nil
 }

@@ -121,6 +121,8 @@ func (f *fedSample) queryCommandUDP(t *testing.T) {
 		"by relay-id":   {[]string{"relay-id", "00:02:aa"}, 1, "relay-id needs TCP: over UDP there are only queries by address and by client-id"},
 		"by link":       {[]string{"link-address", "2001:db8::"}, 1, "link-address needs TCP"},
 		"with TLS":      {[]string{"client-id", "00:02:aa", "--tls"}, 1, "--tls goes with TCP"},
+		"patient":       {[]string{"client-id", "00:02:aa", "--patience", "1s"}, 1, "--patience goes with TCP"},
+		"often":         {[]string{"client-id", "00:02:aa", "--rounds", "2"}, 1, "--rounds goes with TCP"},
 		"streamed":      {[]string{"client-id", "00:02:aa", "--stream"}, 1, "--stream goes with TCP"},
 	} {
 		status, out, errs := leasehold(t, append([]string{"query", "--udp", "--server", node.LeasequeryUDP}, tc.args...)...)
