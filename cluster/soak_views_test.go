@@ -59,7 +59,7 @@ func addClient(saw *history.Versions, client *binding.Client, group int, keys hi
 // shortLease is the lifetime of the bindings that watchExpiry waits for, in seconds.
 const shortLease = 2
 
-// watchExpiry puts bindings of a short lifetime and looks, strictly, when they end: never early (PROTOCOL.md 27). Cluster time
+// watchExpiry puts bindings of a short lifetime and looks, strictly, when they end: never early (rule 27). Cluster time
 // may be slewed by a tenth.
 func (c *clients) watchExpiry() {
 	rng := rand.New(rand.NewPCG(c.seed, 2000))

@@ -76,7 +76,7 @@ func TestRelayDataPeerAddress(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 6: over UDP relay data may stand beside OPTION_CLIENT_DATA, in general or for a requestor; over TCP never.
+// Rule 6: over UDP relay data may stand beside OPTION_CLIENT_DATA, in general or for a requestor; over TCP never.
 func TestRelayDataPlace(t *testing.T) {
 	c := chain("", level(0, "2001:db8:1::1", "fe80::a"))
 	inside, message := leasequery.RelayDataInClientData, leasequery.RelayDataInMessage

@@ -12,7 +12,7 @@ import (
 	"github.com/leasehold/leasehold/protocol/leasequery"
 )
 
-// RFC 7653 9.3, PROTOCOL.md 11, 19: what is refused, with the base time, and ends the connection.
+// RFC 7653 9.3, rules 11, 19: what is refused, with the base time, and ends the connection.
 func TestSubscribeRefused(t *testing.T) {
 	id := func(n int) []byte { return opt(optClientID, make([]byte, n)) }
 	client := func(options ...[]byte) []byte { return lq(byClientID, "::", id(4), cat(options...)) }

@@ -27,7 +27,7 @@ func twoBindings(t *testing.T) *play {
 	return p.at(0, p.leased(binding.NA, "2001:db8:1::a", "client-a", behind(relayA)), p.leased(binding.PD, "2001:db8:1:a00::/56", "client-a", behind(relayA)))
 }
 
-// PROTOCOL.md 21: a binding that ends is told of at 0/0, within the whole client, whatever ended it.
+// Rule 21: a binding that ends is told of at 0/0, within the whole client, whatever ended it.
 func TestSubscriptionTellsOfEnds(t *testing.T) {
 	for _, reason := range []binding.State{binding.Released, binding.Declined, binding.Expired, binding.Deleted} {
 		t.Run(reason.String(), func(t *testing.T) {
@@ -61,7 +61,7 @@ func (p *play) expectOnce(ms int, duid string, bindings []byte, rest ...[]byte) 
 	p.expect()
 }
 
-// PROTOCOL.md 21: whoever asked by the old relay is told of the end with the old chain, and of nothing of the new one; whoever asked by
+// Rule 21: whoever asked by the old relay is told of the end with the old chain, and of nothing of the new one; whoever asked by
 // the new relay of the lease.
 func TestSubscriptionTellsOfMoves(t *testing.T) {
 	zeros := cat(iaAddr("2001:db8:1::a", 0, 0), iaPrefix("2001:db8:1:a00::/56", 0, 0))
@@ -87,7 +87,7 @@ func TestSubscriptionTellsOfMoves(t *testing.T) {
 	})
 }
 
-// PROTOCOL.md 21: of a reassigned address the old owner's end comes before the new owner's lease.
+// Rule 21: of a reassigned address the old owner's end comes before the new owner's lease.
 func TestSubscriptionTellsOfReassignments(t *testing.T) {
 	p := twoBindings(t).subscribe(leasequery.Config{}, nil, active(everything)).expect(subReply(0))
 	p.at(1000, p.leased(binding.NA, "2001:db8:1::a", "client-b", behind(relayB), func(b *binding.Binding) { b.LinkName = []byte("one") }))
@@ -97,7 +97,7 @@ func TestSubscriptionTellsOfReassignments(t *testing.T) {
 		subData(1000, clientData("client-b", 0, iaAddr("2001:db8:1::a", 3600, 7200), throughB)))
 }
 
-// PROTOCOL.md 17: a change that a restricted requestor may not see tells it nothing.
+// Rule 17: a change that a restricted requestor may not see tells it nothing.
 func TestSubscriptionOfARestrictedRequestorIsQuietAboutOthers(t *testing.T) {
 	r := &leasequery.Requestor{Restricted: &leasequery.Restriction{RelayIDs: [][]byte{[]byte("relay-a")}}}
 	p := twoBindings(t).subscribe(leasequery.Config{}, r, active(everything)).expect(subReply(0))
@@ -145,7 +145,7 @@ func TestSubscriptionHidesOptions(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 1: a client too large for a message is continued in the next, behind a pause in the newest state, each binding once.
+// Rule 1: a client too large for a message is continued in the next, behind a pause in the newest state, each binding once.
 func TestSubscriptionContinuesLargeClients(t *testing.T) {
 	const addresses = 5000
 	for _, change := range []bool{false, true} {

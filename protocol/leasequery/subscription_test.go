@@ -141,13 +141,13 @@ func TestSubscriptionTellsOfChanges(t *testing.T) {
 	p.expect(subData(3000, clientData("client-a", 0, cat(iaAddr("2001:db8:1::a", 3598, 7198), iaPrefix("2001:db8:a00::/56", 3600, 7200)), throughA)))
 	again := p.leased(binding.PD, "2001:db8:a00::/56", "client-a", behind(relayA))
 	p.at(1000, again).expect(subData(4000, clientData("client-a", 0, cat(iaAddr("2001:db8:1::a", 3597, 7197), iaPrefix("2001:db8:a00::/56", 3600, 7200)), throughA)))
-	p.at(0, again).expect() // PROTOCOL.md 22: an upsert equal to what is stored is no change
+	p.at(0, again).expect() // rule 22: an upsert equal to what is stored is no change
 	p.at(0, p.gone(binding.Released, binding.NA, "2001:db8:1::a", "client-a"))
 	p.expect(subData(4000, clientData("client-a", 0, cat(iaAddr("2001:db8:1::a", 0, 0), iaPrefix("2001:db8:a00::/56", 3600, 7200)), throughA)))
 	p.pass(7_199_000 - 1000).expectIdle(subData(7_202_000))
 }
 
-// PROTOCOL.md 24: what a slow requestor missed is told of in its newest state, each message but the last with the second of its own
+// Rule 24: what a slow requestor missed is told of in its newest state, each message but the last with the second of its own
 // change.
 func TestSubscriptionToldLateTellsTheNewestState(t *testing.T) {
 	p := playing(t).subscribe(leasequery.Config{}, nil, active()).expect(subReply(0))
@@ -198,7 +198,7 @@ func TestSubscriptionCompletesAtItsAcceptance(t *testing.T) {
 		subData(1000, clientData("client-b", 0, iaAddr("2001:db8:1::b", 3600, 7200))))
 }
 
-// RFC 7653 8.4.1, PROTOCOL.md 25: DataMissing at the beginning and midway; the subscription goes on with what changes then.
+// RFC 7653 8.4.1, rule 25: DataMissing at the beginning and midway; the subscription goes on with what changes then.
 func TestSubscriptionTellsThatDataIsMissing(t *testing.T) {
 	prunedAt := func(p *play) *play {
 		p.at(0, p.leased(binding.NA, "2001:db8:1::a", "client-a")).at(1000, p.gone(binding.Released, binding.NA, "2001:db8:1::a", "client-a"))
@@ -233,7 +233,7 @@ func TestSubscriptionIdlesThroughForgetting(t *testing.T) {
 	p.expect(subData(7_202_000, clientData("client-b", 0, iaAddr("2001:db8:1::b", 3600, 7200))))
 }
 
-// PROTOCOL.md 19, 24: at shutdown, and when the node cannot prove that it is up to date: DONE with QueryTerminated and the base time to
+// Rules 19, 24: at shutdown, and when the node cannot prove that it is up to date: DONE with QueryTerminated and the base time to
 // go on from.
 func TestSubscriptionIsTerminated(t *testing.T) {
 	const stale = "this server is not up to date; ask another"

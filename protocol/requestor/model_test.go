@@ -11,7 +11,7 @@ import (
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 )
 
-// model is a cluster of servers as RFC 7653 and PROTOCOL.md want them: a linear history and what holds now. Its time is the bubble's.
+// model is a cluster of servers as RFC 7653 and the rules of docs/conformance.md want them: a linear history and what holds now. Its time is the bubble's.
 type model struct {
 	t       *testing.T
 	began   time.Time
