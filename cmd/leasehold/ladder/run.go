@@ -160,14 +160,23 @@ func (m *climb) memory() (least, most int64, err error) {
 	return least, most, nil
 }
 
-func (m *climb) stream() error {
+// relayIDs are the relay-ids of the relays that the generated leases are behind.
+func (m *climb) relayIDs() ([][]byte, error) {
 	source, err := synthetic.New(synthetic.Config{Leases: m.Bindings, Relays: m.Relays, Seed: 1})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var relays [][]byte
-	for i := range m.Relays {
-		relays = append(relays, source.Relay(i).ID)
+	ids := make([][]byte, m.Relays)
+	for i := range ids {
+		ids[i] = source.Relay(i).ID
+	}
+	return ids, nil
+}
+
+func (m *climb) stream() error {
+	relays, err := m.relayIDs()
+	if err != nil {
+		return err
 	}
 	s, err := streamRelays(m.ctx, dialClear, m.cluster.Nodes[0].LeasequeryTCP, relays, streamTime)
 	if err != nil {

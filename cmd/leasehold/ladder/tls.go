@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/leasehold/leasehold/feed/synthetic"
 	"github.com/leasehold/leasehold/protocol/requestor"
 	"github.com/leasehold/leasehold/protocol/starttls"
 	"github.com/leasehold/leasehold/protocol/starttls/authority"
@@ -59,13 +58,9 @@ func (m *climb) dialTLS(ctx context.Context, server string) (net.Conn, error) {
 
 // sealed measures bulk answers inside TLS beside bulk answers in clear, in turns, each half of the time.
 func (m *climb) sealed() error {
-	source, err := synthetic.New(synthetic.Config{Leases: m.Bindings, Relays: m.Relays, Seed: 1})
+	relays, err := m.relayIDs()
 	if err != nil {
 		return err
-	}
-	var relays [][]byte
-	for i := range m.Relays {
-		relays = append(relays, source.Relay(i).ID)
 	}
 	var rates [2]float64 // in clear, inside TLS
 	for range 2 {
