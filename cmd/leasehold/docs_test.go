@@ -90,18 +90,7 @@ func TestTLSPageWorks(t *testing.T) {
 		t.Fatalf("docs/tls.md has %d scripts and %d pieces of configuration, want 3 and 1", len(scripts), len(configuration))
 	}
 	run(scripts[0])
-	c, err := laptop.New(laptop.Config{Binary: binary, Dir: dir, Nodes: 1, Set: settings(t, configuration[0])})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Errorf("stop the cluster: %v", err)
-		}
-	})
-	if err := c.Start(deadline(t, time.Minute)); err != nil {
-		t.Fatal(err)
-	}
+	c := startConfigured(t, laptop.Config{Binary: binary, Dir: dir, Nodes: 1, Set: settings(t, configuration[0])})
 	feedDev(t, c.GRPC()...)
 	node = c.Nodes[0]
 	run(scripts[1])

@@ -62,13 +62,13 @@ func builtBinary(t testing.TB) string {
 // startCluster runs a cluster of processes until the test ends.
 func startCluster(t testing.TB, nodes int, set ...string) *laptop.Cluster {
 	t.Helper()
-	return startVersion(t, builtBinary(t), nodes, set...)
+	return startConfigured(t, laptop.Config{Binary: builtBinary(t), Dir: t.TempDir(), Nodes: nodes, Set: set})
 }
 
-// startVersion is startCluster for another binary.
-func startVersion(t testing.TB, binary string, nodes int, set ...string) *laptop.Cluster {
+// startConfigured is startCluster for another binary, or in a folder that has something in it.
+func startConfigured(t testing.TB, cfg laptop.Config) *laptop.Cluster {
 	t.Helper()
-	c, err := laptop.New(laptop.Config{Binary: binary, Dir: t.TempDir(), Nodes: nodes, Set: set})
+	c, err := laptop.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

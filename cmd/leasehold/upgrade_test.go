@@ -71,7 +71,7 @@ func TestRollingUpgrade(t *testing.T) {
 	for _, from := range formerVersions() {
 		t.Run(from, func(t *testing.T) {
 			former := formerBinary(t, from)
-			c := startVersion(t, former, 3, "drain={delay: 1s, timeout: 2s}", "bulk.max_connections=100")
+			c := startConfigured(t, laptop.Config{Binary: former, Dir: t.TempDir(), Nodes: 3, Set: []string{"drain={delay: 1s, timeout: 2s}", "bulk.max_connections=100"}})
 			l := startLoad(t, c, 10*time.Minute)
 			leader := leaderOf(t, c)
 			replace := func(n *laptop.Node, binary string) {
