@@ -122,7 +122,7 @@ func (c *checker) reachable(key string, r *Requestor, mode TLSMode) {
 	}
 }
 
-// restricted checks what a stanza shows. What it relays can only be guessed from its address if it always comes from the same one.
+// restricted checks the relay-ids that a stanza names.
 func (c *checker) restricted(key string, r *Requestor) {
 	x := r.Restricted
 	if x == nil {
