@@ -15,9 +15,6 @@ import (
 	"github.com/leasehold/leasehold/protocol/leasequery"
 )
 
-// Statuses of active leasequery, from the IANA registry (RFC 7653 11).
-const stDataMissing, stCatchUpComplete = 12, 13
-
 // moving is a state that changes while it is asked: the real store and the real feed, joined as the state machine joins them.
 type moving struct {
 	mu     sync.Mutex // of the writer

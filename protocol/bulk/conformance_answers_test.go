@@ -205,7 +205,7 @@ func relayed(levels int, sender, outermost string) (binding.Chain, []byte) {
 		if message != nil {
 			inner = opt(optRelayMsg, message)
 		}
-		message = relayForw(int(l.HopCount), l.Link.String(), l.Peer.String(), l.Options, inner)
+		message = relayForw(l.HopCount, l.Link.String(), l.Peer.String(), l.Options, inner)
 	}
 	from := netip.Addr{}
 	if sender != "" {

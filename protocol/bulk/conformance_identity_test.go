@@ -9,9 +9,8 @@ import (
 	"github.com/leasehold/leasehold/protocol/leasequery"
 )
 
-const (
-	optAuth, optSubscriberID, optLinkLayer = 11, 38, 79
-)
+// optAuth is OPTION_AUTH (RFC 8415 21.11), which leasequery has no use for.
+const optAuth = 11
 
 // RFC 4649 5: the enterprise number and the remote-id are one octet string.
 func TestRFC4649RemoteIDIsOneString(t *testing.T) {

@@ -8,64 +8,53 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/leasehold/leasehold/protocol/leasequery/leasequerytest"
 )
 
-// The conformance tests write and expect octets by the few functions below, which know nothing of the project's codec: the RFCs'
-// figures, in order.
+// The tests write and expect octets by functions that know nothing of the project's codec: the RFCs' figures, in order.
+var (
+	cat       = leasequerytest.Cat
+	u16       = leasequerytest.U16
+	u32       = leasequerytest.U32
+	opt       = leasequerytest.Opt
+	addr      = leasequerytest.Addr
+	iaAddr    = leasequerytest.IAAddr
+	iaPrefix  = leasequerytest.IAPrefix
+	lq        = leasequerytest.Query
+	relayForw = leasequerytest.RelayForw
+	leased    = leasequerytest.Leased
+	delegated = leasequerytest.Delegated
+)
 
-// Message types and option codes, from the IANA registry.
+// Message types, option codes, statuses and query types from the IANA registry.
 const (
-	msgReply, msgRelayForw, msgQuery, msgAnswer, msgDone, msgData, msgActive, msgStartTLS = 7, 12, 14, 15, 16, 17, 22, 23
-
-	optClientID, optServerID, optIAAddr, optORO, optRelayMsg, optStatus, optInterfaceID, optIAPrefix = 1, 2, 5, 6, 9, 13, 18, 26
-	optRemoteID, optFQDN, optQuery, optClientData, optCLT, optRelayData, optRelayID, optVSS          = 37, 39, 44, 45, 46, 47, 53, 68
-	optBaseTime, optStartTime, optEndTime                                                            = 100, 101, 102
+	msgReply, msgQuery                               = leasequerytest.MsgReply, leasequerytest.MsgLeasequery
+	msgAnswer, msgDone, msgData                      = leasequerytest.MsgLeasequeryReply, leasequerytest.MsgLeasequeryDone, leasequerytest.MsgLeasequeryData
+	msgActive, msgStartTLS                           = leasequerytest.MsgActiveLeasequery, leasequerytest.MsgStartTLS
+	optClientID, optServerID, optIAAddr              = leasequerytest.OptClientID, leasequerytest.OptServerID, leasequerytest.OptIAAddr
+	optIAPrefix, optORO, optRelayMsg                 = leasequerytest.OptIAPrefix, leasequerytest.OptORO, leasequerytest.OptRelayMsg
+	optStatus, optInterfaceID, optRemoteID           = leasequerytest.OptStatus, leasequerytest.OptInterfaceID, leasequerytest.OptRemoteID
+	optSubscriberID, optFQDN, optQuery               = leasequerytest.OptSubscriberID, leasequerytest.OptFQDN, leasequerytest.OptQuery
+	optClientData, optCLT, optRelayData              = leasequerytest.OptClientData, leasequerytest.OptCLT, leasequerytest.OptRelayData
+	optRelayID, optVSS, optLinkLayer                 = leasequerytest.OptRelayID, leasequerytest.OptVSS, leasequerytest.OptLinkLayer
+	optBaseTime, optStartTime, optEndTime            = leasequerytest.OptBaseTime, leasequerytest.OptStartTime, leasequerytest.OptEndTime
+	stUnknownQueryType, stMalformed, stNotConfigured = leasequerytest.StatusUnknownQueryType, leasequerytest.StatusMalformed, leasequerytest.StatusNotConfigured
+	stNotAllowed, stTerminated, stNotSupported       = leasequerytest.StatusNotAllowed, leasequerytest.StatusTerminated, leasequerytest.StatusNotSupported
+	stDataMissing, stCatchUpComplete, stTLSRefused   = leasequerytest.StatusDataMissing, leasequerytest.StatusCatchUpComplete, leasequerytest.StatusTLSRefused
+	qAddress, qClientID, qRelayID                    = leasequerytest.QueryByAddress, leasequerytest.QueryByClientID, leasequerytest.QueryByRelayID
+	qLink, qRemoteID                                 = leasequerytest.QueryByLink, leasequerytest.QueryByRemoteID
 )
-
-const (
-	stUnknownQueryType, stMalformed, stNotConfigured, stNotAllowed, stTerminated, stNotSupported, stTLSRefused = 7, 8, 9, 10, 11, 14, 15
-	qAddress, qClientID, qRelayID, qLink, qRemoteID                                                            = 1, 2, 3, 4, 5
-)
-
-func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-func u16(n int) []byte           { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
-func u32(n uint32) []byte        { return binary.BigEndian.AppendUint32(nil, n) }
-
-// opt is an option: code, length, value.
-func opt(code int, value ...[]byte) []byte {
-	v := cat(value...)
-	return cat(u16(code), u16(len(v)), v)
-}
 
 // msg is a message in its frame: size, type, transaction-id, options.
 func msg(kind, id int, options ...[]byte) []byte {
 	body := cat([]byte{byte(kind), byte(id >> 16), byte(id >> 8), byte(id)}, cat(options...))
 	return cat(u16(len(body)), body)
-}
-
-func addr(s string) []byte {
-	a := netip.MustParseAddr(s).As16()
-	return a[:]
-}
-
-func iaAddr(s string, preferred, valid uint32) []byte {
-	return opt(optIAAddr, addr(s), u32(preferred), u32(valid))
-}
-
-func iaPrefix(s string, preferred, valid uint32) []byte {
-	p := netip.MustParsePrefix(s)
-	return opt(optIAPrefix, u32(preferred), u32(valid), []byte{byte(p.Bits())}, addr(p.Addr().String()))
-}
-
-// lq is an OPTION_LQ_QUERY.
-func lq(kind int, link string, options ...[]byte) []byte {
-	return opt(optQuery, []byte{byte(kind)}, addr(link), cat(options...))
 }
 
 // requestorID is the client-id that the tests ask with; clusterID the server-id that they expect.
@@ -84,11 +73,6 @@ func answerOK(id int, options ...[]byte) []byte {
 }
 
 func done(id int) []byte { return msg(msgDone, id) }
-
-// relayForw is a RELAY-FORW message.
-func relayForw(hops int, link, peer string, options ...[]byte) []byte {
-	return cat([]byte{msgRelayForw, byte(hops)}, addr(link), addr(peer), cat(options...))
-}
 
 // wire is a requestor's socket.
 type wire struct {

@@ -13,13 +13,14 @@ import (
 	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/fsm/store"
 	"github.com/leasehold/leasehold/protocol/leasequery"
+	"github.com/leasehold/leasehold/protocol/leasequery/leasequerytest"
 )
 
-// now is cluster time in the tests: 2026-03-01T12:00:00Z, and half a second.
-const now binding.Time = 1772366400500
+// now is cluster time in the tests; nowBase the same as OPTION_LQ_BASE_TIME.
+const now, nowBase = leasequerytest.Now, leasequerytest.NowBase
 
-// nowBase is now as OPTION_LQ_BASE_TIME: seconds since 2000, rounded down.
-const nowBase = 1772366400 - 946684800
+// The news that fills the world.
+var link, lease = leasequerytest.DefineLink, leasequerytest.Lease
 
 // world is a state to ask: the real store, filled by a test, at one moment.
 type world struct {
@@ -70,31 +71,6 @@ func (w *world) apply(changes ...binding.Change) error {
 	return nil
 }
 
-// link defines a link: its name at the source, its prefixes and its relay addresses.
-func link(name string, prefixes []string, relays ...string) binding.Change {
-	l := &binding.Link{Label: name, Names: []string{name}}
-	for _, p := range prefixes {
-		l.Prefixes = append(l.Prefixes, netip.MustParsePrefix(p))
-	}
-	for _, r := range relays {
-		l.Relays = append(l.Relays, netip.MustParseAddr(r))
-	}
-	return binding.Change{Event: binding.DefineLink, Link: l}
-}
-
-// lease is a binding of 3,600 and 7,200 seconds whose client spoke 100 seconds ago.
-func lease(kind binding.Kind, prefix, duid string, chain binding.Chain) binding.Change {
-	p, err := netip.ParsePrefix(prefix)
-	if err != nil {
-		a := netip.MustParseAddr(prefix)
-		p = netip.PrefixFrom(a, 128)
-	}
-	return binding.Change{Event: binding.Upsert, Binding: binding.Binding{
-		Kind: kind, Prefix: p, DUID: []byte(duid), IAID: 1, Preferred: 3600, Valid: 7200,
-		LastTransaction: now - 100_000, Chain: chain,
-	}}
-}
-
 // aged sets lifetimes and how long ago the client spoke, in seconds.
 func aged(c binding.Change, preferred, valid uint32, ago int) binding.Change {
 	c.Binding.Preferred, c.Binding.Valid, c.Binding.LastTransaction = preferred, valid, now-binding.Time(ago)*1000
@@ -126,13 +102,8 @@ func client(duid string, ago int, options ...[]byte) []byte {
 		}
 		n += 4 + int(binary.BigEndian.Uint16(all[n+2:]))
 	}
-	return opt(optClientData, opt(optClientID, []byte(duid)), all[:n], opt(optCLT, u32(uint32(ago))), all[n:])
+	return leasequerytest.ClientData(duid, uint32(ago), all[:n], all[n:])
 }
-
-// leased is an address as lease makes it: 100 seconds later.
-func leased(a string) []byte { return iaAddr(a, 3500, 7100) }
-
-func delegated(p string) []byte { return iaPrefix(p, 3500, 7100) }
 
 // served is a server of a world on a real socket.
 type served struct {

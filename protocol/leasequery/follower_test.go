@@ -12,9 +12,6 @@ import (
 	"github.com/leasehold/leasehold/protocol/leasequery"
 )
 
-// Statuses of active leasequery, from the IANA registry (RFC 7653 11).
-const dataMissing, catchUpComplete = 12, 13
-
 // word is what a requestor knows of an address or prefix: whose it is, and until when in base time.
 type word struct {
 	duid                    string

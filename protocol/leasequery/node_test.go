@@ -3,7 +3,6 @@ package leasequery_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/leasehold/leasehold/fsm/watch"
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 	"github.com/leasehold/leasehold/protocol/leasequery"
+	"github.com/leasehold/leasehold/protocol/leasequery/leasequerytest"
 )
 
 // entry is one entry of a log: changes of a source, or, without a source, a time entry that does what is due.
@@ -146,9 +146,8 @@ func (n *node) subscribe(t failer, config leasequery.Config, r *leasequery.Reque
 
 // upsert is the news that a client has a binding.
 func upsert(duid string, kind binding.Kind, prefix string, at binding.Time, change ...func(*binding.Binding)) binding.Change {
-	b := lease(0, kind, prefix, duid)
-	c := binding.Change{Event: binding.Upsert, Binding: binding.Binding{Kind: kind, Prefix: b.Prefix, DUID: []byte(duid), IAID: 1,
-		Preferred: 3600, Valid: 7200, LastTransaction: at}}
+	c := leasequerytest.Lease(kind, prefix, duid, nil)
+	c.Binding.LastTransaction = at
 	for _, f := range change {
 		f(&c.Binding)
 	}
@@ -166,11 +165,7 @@ func end(reason binding.State, duid string, kind binding.Kind, prefix string, at
 func behind(c binding.Chain) func(*binding.Binding) { return func(b *binding.Binding) { b.Chain = c } }
 
 // define is the news of a link.
-func define(label string, prefixes []string, relays ...string) binding.Change {
-	l := netLink(0, prefixes, relays...)
-	return binding.Change{Event: binding.DefineLink, Link: &binding.Link{Label: label, Names: []string{label},
-		Prefixes: slices.Clone(l.Prefixes), Relays: l.Relays}}
-}
+var define = leasequerytest.DefineLink
 
 // show logs all that the node holds.
 func (n *node) show(t *rapid.T, w *watched) {

@@ -3,7 +3,6 @@ package leasequery_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"net/netip"
@@ -18,63 +17,46 @@ import (
 	"github.com/leasehold/leasehold/protocol/leasequery/leasequerytest"
 )
 
-// The tests write queries and expect answers octet by octet with the functions below, which know nothing of the project's codec:
-// the figures of the RFCs, in order.
+// The tests write and expect octets by functions that know nothing of the project's codec: the RFCs' figures, in order.
+var (
+	cat          = leasequerytest.Cat
+	u16          = leasequerytest.U16
+	u32          = leasequerytest.U32
+	opt          = leasequerytest.Opt
+	oro          = leasequerytest.ORO
+	ip           = leasequerytest.Addr
+	iaAddr       = leasequerytest.IAAddr
+	iaPrefix     = leasequerytest.IAPrefix
+	lq           = leasequerytest.Query
+	clientData   = leasequerytest.ClientData
+	relayForw    = leasequerytest.RelayForw
+	leasedAddr   = leasequerytest.Leased
+	leasedPrefix = leasequerytest.Delegated
+)
 
 // Message types, option codes, statuses and query types from the IANA registry.
 const (
-	msgRelayForw, msgQuery, msgReply, msgDone, msgData, msgActive, msgStartTLS = 12, 14, 15, 16, 17, 22, 23
-
-	optClientID, optServerID, optIAAddr, optORO, optRelayMsg, optStatus, optInterfaceID, optIAPrefix = 1, 2, 5, 6, 9, 13, 18, 26
-	optRemoteID, optSubscriberID, optFQDN, optQuery, optClientData, optCLT, optRelayData             = 37, 38, 39, 44, 45, 46, 47
-	optClientLink, optRelayID, optVSS, optLinkLayer, optBaseTime, optStartTime, optEndTime           = 48, 53, 68, 79, 100, 101, 102
-
-	unspecFail, unknownQueryType, malformed, notConfigured, notAllowed, terminated, notSupported = 1, 7, 8, 9, 10, 11, 14
-
-	byAddress, byClientID, byRelayID, byLink, byRemoteID = 1, 2, 3, 4, 5
+	msgRelayForw, msgQuery, msgReply           = leasequerytest.MsgRelayForw, leasequerytest.MsgLeasequery, leasequerytest.MsgLeasequeryReply
+	msgDone, msgData, msgActive                = leasequerytest.MsgLeasequeryDone, leasequerytest.MsgLeasequeryData, leasequerytest.MsgActiveLeasequery
+	msgStartTLS                                = leasequerytest.MsgStartTLS
+	optClientID, optServerID, optIAAddr        = leasequerytest.OptClientID, leasequerytest.OptServerID, leasequerytest.OptIAAddr
+	optORO, optRelayMsg                        = leasequerytest.OptORO, leasequerytest.OptRelayMsg
+	optStatus, optInterfaceID, optRemoteID     = leasequerytest.OptStatus, leasequerytest.OptInterfaceID, leasequerytest.OptRemoteID
+	optSubscriberID, optFQDN, optQuery         = leasequerytest.OptSubscriberID, leasequerytest.OptFQDN, leasequerytest.OptQuery
+	optClientData, optCLT, optRelayData        = leasequerytest.OptClientData, leasequerytest.OptCLT, leasequerytest.OptRelayData
+	optClientLink, optRelayID, optVSS          = leasequerytest.OptClientLink, leasequerytest.OptRelayID, leasequerytest.OptVSS
+	optLinkLayer, optBaseTime, optStartTime    = leasequerytest.OptLinkLayer, leasequerytest.OptBaseTime, leasequerytest.OptStartTime
+	optEndTime                                 = leasequerytest.OptEndTime
+	unspecFail, unknownQueryType, malformed    = leasequerytest.StatusUnspecFail, leasequerytest.StatusUnknownQueryType, leasequerytest.StatusMalformed
+	notConfigured, notAllowed, terminated      = leasequerytest.StatusNotConfigured, leasequerytest.StatusNotAllowed, leasequerytest.StatusTerminated
+	dataMissing, catchUpComplete, notSupported = leasequerytest.StatusDataMissing, leasequerytest.StatusCatchUpComplete, leasequerytest.StatusNotSupported
+	byAddress, byClientID, byRelayID           = leasequerytest.QueryByAddress, leasequerytest.QueryByClientID, leasequerytest.QueryByRelayID
+	byLink, byRemoteID                         = leasequerytest.QueryByLink, leasequerytest.QueryByRemoteID
 )
-
-func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-func u16(n int) []byte           { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
-func u32(n uint32) []byte        { return binary.BigEndian.AppendUint32(nil, n) }
-
-// opt is an option: code, length, value.
-func opt(code int, value ...[]byte) []byte {
-	v := cat(value...)
-	return cat(u16(code), u16(len(v)), v)
-}
-
-// oro is an option request option.
-func oro(codes ...int) []byte {
-	var v []byte
-	for _, c := range codes {
-		v = append(v, u16(c)...)
-	}
-	return opt(optORO, v)
-}
 
 // msg is a message: type, transaction-id, options.
 func msg(kind int, options ...[]byte) []byte {
 	return cat([]byte{byte(kind), 0xab, 0xcd, 0xef}, cat(options...))
-}
-
-func ip(s string) []byte {
-	a := netip.MustParseAddr(s).As16()
-	return a[:]
-}
-
-func iaAddr(s string, preferred, valid uint32) []byte {
-	return opt(optIAAddr, ip(s), u32(preferred), u32(valid))
-}
-
-func iaPrefix(s string, preferred, valid uint32) []byte {
-	p := netip.MustParsePrefix(s)
-	return opt(optIAPrefix, u32(preferred), u32(valid), []byte{byte(p.Bits())}, ip(p.Addr().String()))
-}
-
-// lq is an OPTION_LQ_QUERY.
-func lq(kind int, link string, options ...[]byte) []byte {
-	return opt(optQuery, []byte{byte(kind)}, ip(link), cat(options...))
 }
 
 // The four queries that are about something, and the one that is about a link.
@@ -116,31 +98,19 @@ func reply(options ...[]byte) []byte {
 func data(options ...[]byte) []byte { return msg(msgData, options...) }
 func done() []byte                  { return msg(msgDone) }
 
-// clientData is an OPTION_CLIENT_DATA of a client that spoke so many seconds ago: CLIENTID, bindings, CLT_TIME, the rest.
-func clientData(duid string, ago uint32, bindings []byte, rest ...[]byte) []byte {
-	return opt(optClientData, opt(optClientID, []byte(duid)), bindings, opt(optCLT, u32(ago)), cat(rest...))
-}
-
 // failure is a LEASEQUERY-REPLY with a status.
 func failure(status int, text string) []byte { return reply(opt(optStatus, u16(status), []byte(text))) }
 
-// now is cluster time: 2026-03-01T12:00:00.5Z; nowBase is the same as OPTION_LQ_BASE_TIME.
-const (
-	now     binding.Time = 1772366400500
-	nowBase              = 1772366400 - 946684800
-)
+// now is cluster time; nowBase is the same as OPTION_LQ_BASE_TIME.
+const now, nowBase = leasequerytest.Now, leasequerytest.NowBase
 
 // relayAddr is where the tests ask from.
 var relayAddr = netip.MustParseAddrPort("[2001:db8:ffff::1]:1024")
 
 // lease is a binding of 3,600 seconds preferred and 7,200 valid whose client spoke 100 seconds ago.
 func lease(link binding.LinkID, kind binding.Kind, prefix, duid string, change ...func(*leasequerytest.Binding)) leasequerytest.Binding {
-	p, err := netip.ParsePrefix(prefix)
-	if err != nil {
-		p = netip.PrefixFrom(netip.MustParseAddr(prefix), 128)
-	}
 	b := leasequerytest.Binding{Link: link, DUID: duid, Entry: binding.Entry{
-		Kind: kind, Prefix: p, IAID: 1, Preferred: 3600, Valid: 7200, LastTransaction: now - 100_000, Source: 1,
+		Kind: kind, Prefix: leasequerytest.Prefix(prefix), IAID: 1, Preferred: 3600, Valid: 7200, LastTransaction: now - 100_000, Source: 1,
 	}}
 	for _, f := range change {
 		f(&b)
@@ -169,9 +139,6 @@ func ended(s binding.State) func(*leasequerytest.Binding) {
 	return func(b *leasequerytest.Binding) { b.State = s }
 }
 
-func leasedAddr(s string) []byte   { return iaAddr(s, 3500, 7100) }
-func leasedPrefix(s string) []byte { return iaPrefix(s, 3500, 7100) }
-
 // level is one relay of a chain.
 func level(hops uint8, link, peer string, options ...[]byte) binding.Level {
 	return binding.Level{HopCount: hops, Link: netip.MustParseAddr(link), Peer: netip.MustParseAddr(peer), Options: cat(options...)}
@@ -184,11 +151,6 @@ func chain(sender string, levels ...binding.Level) binding.Chain {
 		from = netip.MustParseAddr(sender)
 	}
 	return binding.AppendChain(nil, from, levels)
-}
-
-// relayForw is a RELAY-FORW message.
-func relayForw(hops byte, link, peer string, options ...[]byte) []byte {
-	return cat([]byte{msgRelayForw, hops}, ip(link), ip(peer), cat(options...))
 }
 
 func netLink(id binding.LinkID, prefixes []string, relays ...string) leasequerytest.Link {

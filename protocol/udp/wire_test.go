@@ -2,7 +2,6 @@ package udp
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 	"net"
 	"net/netip"
@@ -11,65 +10,47 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/leasehold/leasehold/protocol/leasequery/leasequerytest"
 )
 
-// The tests write and expect octets by the few functions below, which know nothing of the project's codec: the RFCs' figures, in
-// order.
+// The tests write and expect octets by functions that know nothing of the project's codec: the RFCs' figures, in order.
+var (
+	cat       = leasequerytest.Cat
+	u16       = leasequerytest.U16
+	u32       = leasequerytest.U32
+	opt       = leasequerytest.Opt
+	codes     = leasequerytest.Codes
+	addr      = leasequerytest.Addr
+	iaAddr    = leasequerytest.IAAddr
+	lq        = leasequerytest.Query
+	client    = leasequerytest.ClientData
+	leased    = leasequerytest.Leased
+	delegated = leasequerytest.Delegated
+)
 
-// Message types and option codes, from the IANA registry.
+// Message types, option codes, statuses and query types from the IANA registry.
 const (
-	msgRelayForw, msgRelayRepl, msgQuery, msgAnswer, msgDone, msgData, msgActive = 12, 13, 14, 15, 16, 17, 22
-
-	optClientID, optServerID, optIAAddr, optORO, optRelayMsg, optStatus, optInterfaceID, optIAPrefix = 1, 2, 5, 6, 9, 13, 18, 26
-	optRemoteID, optSubscriberID, optFQDN, optERO, optQuery, optClientData, optCLT, optRelayData     = 37, 38, 39, 43, 44, 45, 46, 47
-	optClientLink, optRelayID, optVSS, optLinkLayer, optBaseTime, optStartTime, optEndTime           = 48, 53, 68, 79, 100, 101, 102
-	optRelayPort                                                                                     = 135
-
-	stUnspecFail, stUnknownQueryType, stMalformed, stNotConfigured, stNotAllowed = 1, 7, 8, 9, 10
-	qAddress, qClientID, qRelayID, qLink, qRemoteID                              = 1, 2, 3, 4, 5
+	msgRelayForw, msgRelayRepl, msgQuery          = leasequerytest.MsgRelayForw, leasequerytest.MsgRelayRepl, leasequerytest.MsgLeasequery
+	msgAnswer, msgDone, msgData                   = leasequerytest.MsgLeasequeryReply, leasequerytest.MsgLeasequeryDone, leasequerytest.MsgLeasequeryData
+	msgActive                                     = leasequerytest.MsgActiveLeasequery
+	optClientID, optServerID, optIAAddr           = leasequerytest.OptClientID, leasequerytest.OptServerID, leasequerytest.OptIAAddr
+	optIAPrefix, optORO, optRelayMsg              = leasequerytest.OptIAPrefix, leasequerytest.OptORO, leasequerytest.OptRelayMsg
+	optStatus, optInterfaceID, optRemoteID        = leasequerytest.OptStatus, leasequerytest.OptInterfaceID, leasequerytest.OptRemoteID
+	optSubscriberID, optFQDN, optERO              = leasequerytest.OptSubscriberID, leasequerytest.OptFQDN, leasequerytest.OptERO
+	optQuery, optClientData, optCLT               = leasequerytest.OptQuery, leasequerytest.OptClientData, leasequerytest.OptCLT
+	optRelayData, optClientLink, optRelayID       = leasequerytest.OptRelayData, leasequerytest.OptClientLink, leasequerytest.OptRelayID
+	optVSS, optLinkLayer, optBaseTime             = leasequerytest.OptVSS, leasequerytest.OptLinkLayer, leasequerytest.OptBaseTime
+	optStartTime, optEndTime, optRelayPort        = leasequerytest.OptStartTime, leasequerytest.OptEndTime, leasequerytest.OptRelayPort
+	stUnspecFail, stUnknownQueryType, stMalformed = leasequerytest.StatusUnspecFail, leasequerytest.StatusUnknownQueryType, leasequerytest.StatusMalformed
+	stNotConfigured, stNotAllowed                 = leasequerytest.StatusNotConfigured, leasequerytest.StatusNotAllowed
+	qAddress, qClientID, qRelayID                 = leasequerytest.QueryByAddress, leasequerytest.QueryByClientID, leasequerytest.QueryByRelayID
+	qLink, qRemoteID                              = leasequerytest.QueryByLink, leasequerytest.QueryByRemoteID
 )
-
-func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-func u16(n int) []byte           { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
-func u32(n uint32) []byte        { return binary.BigEndian.AppendUint32(nil, n) }
-
-// opt is an option: code, length, value.
-func opt(code int, value ...[]byte) []byte {
-	v := cat(value...)
-	return cat(u16(code), u16(len(v)), v)
-}
-
-// codes is the value of an option that lists options.
-func codes(list ...int) []byte {
-	var v []byte
-	for _, c := range list {
-		v = append(v, u16(c)...)
-	}
-	return v
-}
 
 // msg is a message: type, transaction-id, options.
 func msg(kind, id int, options ...[]byte) []byte {
 	return cat([]byte{byte(kind), byte(id >> 16), byte(id >> 8), byte(id)}, cat(options...))
-}
-
-func addr(s string) []byte {
-	a := netip.MustParseAddr(s).As16()
-	return a[:]
-}
-
-func iaAddr(s string, preferred, valid uint32) []byte {
-	return opt(optIAAddr, addr(s), u32(preferred), u32(valid))
-}
-
-func iaPrefix(s string, preferred, valid uint32) []byte {
-	p := netip.MustParsePrefix(s)
-	return opt(optIAPrefix, u32(preferred), u32(valid), []byte{byte(p.Bits())}, addr(p.Addr().String()))
-}
-
-// lq is an OPTION_LQ_QUERY.
-func lq(kind int, link string, options ...[]byte) []byte {
-	return opt(optQuery, []byte{byte(kind)}, addr(link), cat(options...))
 }
 
 // The two queries that UDP has.
@@ -104,15 +85,6 @@ func refusal(id, status int, text string) []byte {
 func relayed(kind, hops int, link, peer string, inner []byte, options ...[]byte) []byte {
 	return cat([]byte{byte(kind), byte(hops)}, addr(link), addr(peer), cat(options...), opt(optRelayMsg, inner))
 }
-
-// client is the OPTION_CLIENT_DATA of a client that spoke so many seconds ago: CLIENTID, bindings, CLT_TIME, the rest.
-func client(duid string, ago uint32, bindings []byte, rest ...[]byte) []byte {
-	return opt(optClientData, opt(optClientID, []byte(duid)), bindings, opt(optCLT, u32(ago)), cat(rest...))
-}
-
-// leased and delegated are bindings as lease makes them, 100 seconds later.
-func leased(a string) []byte    { return iaAddr(a, 3500, 7100) }
-func delegated(p string) []byte { return iaPrefix(p, 3500, 7100) }
 
 // wire is a requestor's socket.
 type wire struct {

@@ -12,10 +12,14 @@ import (
 	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/fsm/store"
 	"github.com/leasehold/leasehold/protocol/leasequery"
+	"github.com/leasehold/leasehold/protocol/leasequery/leasequerytest"
 )
 
-// now is cluster time in the tests: 2026-03-01T12:00:00Z, and half a second.
-const now binding.Time = 1772366400500
+// now is cluster time in the tests.
+const now = leasequerytest.Now
+
+// The news that fills the world.
+var link, lease = leasequerytest.DefineLink, leasequerytest.Lease
 
 // world is a state to ask: the real store, filled by a test, at one moment.
 type world struct {
@@ -68,30 +72,6 @@ func (w *world) put(t testing.TB, changes ...binding.Change) *world {
 	w.index++
 	w.Apply(store.Batch{Index: w.index, Clock: now, Source: "kea", Changes: changes})
 	return w
-}
-
-// link defines a link: its name at the source, its prefixes and its relay addresses.
-func link(name string, prefixes []string, relays ...string) binding.Change {
-	l := &binding.Link{Label: name, Names: []string{name}}
-	for _, p := range prefixes {
-		l.Prefixes = append(l.Prefixes, netip.MustParsePrefix(p))
-	}
-	for _, r := range relays {
-		l.Relays = append(l.Relays, netip.MustParseAddr(r))
-	}
-	return binding.Change{Event: binding.DefineLink, Link: l}
-}
-
-// lease is a binding of 3,600 and 7,200 seconds whose client spoke 100 seconds ago.
-func lease(kind binding.Kind, prefix, duid string, chain binding.Chain, options ...[]byte) binding.Change {
-	p, err := netip.ParsePrefix(prefix)
-	if err != nil {
-		p = netip.PrefixFrom(netip.MustParseAddr(prefix), 128)
-	}
-	return binding.Change{Event: binding.Upsert, Binding: binding.Binding{
-		Kind: kind, Prefix: p, DUID: []byte(duid), IAID: 1, Preferred: 3600, Valid: 7200,
-		LastTransaction: now - 100_000, Chain: chain, Options: cat(options...),
-	}}
 }
 
 // The clients of house.
