@@ -3,6 +3,7 @@ package starttls_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -135,6 +136,12 @@ func (f *folder) weak(name string) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.sign(name, template, key, by)
+}
+
+// sign writes a certificate of a key and the key itself: NAME.pem and NAME.key.
+func (f *folder) sign(name string, template *x509.Certificate, key, by crypto.Signer) {
+	f.t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), by)
 	if err != nil {
 		f.t.Fatal(err)
