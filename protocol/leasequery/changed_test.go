@@ -37,20 +37,7 @@ func (p period) holds(e *binding.Entry) bool {
 
 // bulk is the question as a LEASEQUERY.
 func (w *watched) bulk(p period) []byte {
-	ask := func(options ...[]byte) []byte {
-		return query(p.options(), lq(w.kind, w.link.String(), cat(options...), oro(append(slices.Clone(w.oro), optBaseTime)...)))
-	}
-	switch w.kind {
-	case byAddress:
-		return ask(iaAddr(w.address.String(), 0, 0))
-	case byClientID:
-		return ask(opt(optClientID, []byte(w.value)))
-	case byRelayID:
-		return ask(opt(optRelayID, []byte(w.value)))
-	case byRemoteID:
-		return ask(opt(optRemoteID, []byte(w.value)))
-	}
-	return ask()
+	return query(p.options(), lq(w.kind, w.link.String(), w.subject(), oro(append(slices.Clone(w.oro), optBaseTime)...)))
 }
 
 // keyed is an address or delegated prefix.

@@ -150,6 +150,26 @@ func TestPinnedIsWhatTheViewSays(t *testing.T) {
 	}
 }
 
+// counters is the value of every counter: its name and the values of its labels.
+func counters(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue()
+		}
+	}
+	return got
+}
+
 func TestMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	w := house()
@@ -167,20 +187,7 @@ func TestMetrics(t *testing.T) {
 	}
 	w.SetBindings(large...)
 	w.ask(t, leasequery.UDP, nil, clientQuery("::", "large")) // UnspecFail: nothing told
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			name := f.GetName()
-			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
-			}
-			got[name] = m.GetCounter().GetValue()
-		}
-	}
+	got := counters(t, registry)
 	want := map[string]float64{
 		leasequery.MetricClients: 3, leasequery.MetricBindings: 8,
 		leasequery.MetricQueries + " QUERY_BY_CLIENTID": 3, leasequery.MetricQueries + " QUERY_BY_LINK_ADDRESS": 1,

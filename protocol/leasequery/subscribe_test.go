@@ -193,25 +193,11 @@ func TestSubscriptionsAreCounted(t *testing.T) {
 	p.expect(subReply(0, clientData("client-a", 0, cat(iaAddr("2001:db8:1::a", 3600, 7200), iaPrefix("2001:db8:1:a00::/56", 3600, 7200)))), subData(0, status(catchUpComplete, "")))
 	p.subscribe(config, nil, active(start(100_000))).expect(subReply(0, status(dataMissing, "the start time is 99 s ahead")))
 	p.subscribe(config, nil, active(lq(9, "::"))).expect(subReply(0, status(unknownQueryType, "query type 9 is unknown")))
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			name := f.GetName()
-			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
-			}
-			got[name] = m.GetCounter().GetValue()
-		}
-	}
 	want := map[string]float64{
 		leasequery.MetricAccepted + " everything": 2, leasequery.MetricCatchUps: 1, leasequery.MetricMissing + " start-ahead": 1,
 		leasequery.MetricClients: 1, leasequery.MetricBindings: 2, leasequery.MetricStatuses + " UnknownQueryType": 1,
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, counters(t, registry)); d != "" {
 		t.Errorf("counted (-want +got):\n%s", d)
 	}
 }

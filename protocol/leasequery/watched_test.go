@@ -58,22 +58,25 @@ func (w *watched) byLinks() bool {
 // message is the subscription in octets.
 func (w *watched) message(start uint32) []byte {
 	from := opt(optStartTime, u32(start))
-	ask := func(options ...[]byte) []byte {
-		return active(from, lq(w.kind, w.link.String(), cat(options...), oro(w.oro...)))
-	}
-	switch w.kind {
-	case 0:
+	if w.kind == 0 {
 		return active(from, oro(w.oro...))
-	case byAddress:
-		return ask(iaAddr(w.address.String(), 0, 0))
-	case byClientID:
-		return ask(opt(optClientID, []byte(w.value)))
-	case byRelayID:
-		return ask(opt(optRelayID, []byte(w.value)))
-	case byRemoteID:
-		return ask(opt(optRemoteID, []byte(w.value)))
 	}
-	return ask()
+	return active(from, lq(w.kind, w.link.String(), w.subject(), oro(w.oro...)))
+}
+
+// subject is the query-option that says whom the question is about; nothing where it is about a link.
+func (w *watched) subject() []byte {
+	switch w.kind {
+	case byAddress:
+		return iaAddr(w.address.String(), 0, 0)
+	case byClientID:
+		return opt(optClientID, []byte(w.value))
+	case byRelayID:
+		return opt(optRelayID, []byte(w.value))
+	case byRemoteID:
+		return opt(optRemoteID, []byte(w.value))
+	}
+	return nil
 }
 
 // permits tells whether the requestor may see an entry.
