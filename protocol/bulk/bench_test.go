@@ -18,28 +18,40 @@ func listen(t testing.TB) net.Listener {
 	return l
 }
 
-// BenchmarkBulk is a whole bulk answer from the real store: clients of one address and one delegated prefix each.
-func BenchmarkBulk(b *testing.B) {
-	const clients = 200_000
-	s := serve(b, many(b, clients, 10), Config{})
+// dialRaw is a connection that has no deadline.
+func dialRaw(b *testing.B, s *served) net.Conn {
+	b.Helper()
 	c, err := net.Dial("tcp", s.addr.String())
 	if err != nil {
 		b.Fatal(err)
 	}
-	buf := make([]byte, 256<<10)
+	b.Cleanup(func() { _ = c.Close() }) // the benchmark is over
+	return c
+}
+
+// readWhole asks for everything and reads it all.
+func readWhole(b *testing.B, c net.Conn, buf []byte) (octets int) {
+	b.Helper()
+	send(b, c, lqMsg(1, lq(qLink, "2001:db8:ffff::1")))
+	for last := []byte(nil); !bytes.HasSuffix(last, done(1)); {
+		n, err := c.Read(buf)
+		if err != nil {
+			b.Fatal(err)
+		}
+		octets += n
+		last = append(last[max(0, len(last)-len(done(1))):], buf[max(0, n-len(done(1))):n]...)
+	}
+	return octets
+}
+
+// BenchmarkBulk is a whole bulk answer from the real store: clients of one address and one delegated prefix each.
+func BenchmarkBulk(b *testing.B) {
+	const clients = 200_000
+	s := serve(b, many(b, clients, 10), Config{})
+	c, buf := dialRaw(b, s), make([]byte, 256<<10)
 	b.ReportAllocs()
 	for b.Loop() {
-		send(b, c, lqMsg(1, lq(qLink, "2001:db8:ffff::1")))
-		octets := 0
-		for last := []byte(nil); !bytes.HasSuffix(last, done(1)); {
-			n, err := c.Read(buf)
-			if err != nil {
-				b.Fatal(err)
-			}
-			octets += n
-			last = append(last[max(0, len(last)-len(done(1))):], buf[max(0, n-len(done(1))):n]...)
-		}
-		b.SetBytes(int64(octets))
+		b.SetBytes(int64(readWhole(b, c, buf)))
 	}
 	b.ReportMetric(2*clients*float64(b.N)/b.Elapsed().Seconds(), "bindings/s")
 }
@@ -47,10 +59,7 @@ func BenchmarkBulk(b *testing.B) {
 // BenchmarkOneLease is a query for one client on a connection that is open.
 func BenchmarkOneLease(b *testing.B) {
 	s := serve(b, many(b, 1000, 10), Config{})
-	c, err := net.Dial("tcp", s.addr.String())
-	if err != nil {
-		b.Fatal(err)
-	}
+	c := dialRaw(b, s)
 	want := len(answerOK(1, client("client\x00\x00\x00\x00", 100, leased("2001:db8:1::1"), delegated("2001:db8:8000::/60")))) + len(done(1))
 	buf := make([]byte, want)
 	for b.Loop() {

@@ -1,7 +1,6 @@
 package bulk
 
 import (
-	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
@@ -33,16 +32,6 @@ func BenchmarkBulkTLS(b *testing.B) {
 	b.ReportMetric(took[0].Seconds()/took[1].Seconds(), "TLS/clear")
 }
 
-func dialRaw(b *testing.B, s *served) net.Conn {
-	b.Helper()
-	c, err := net.Dial("tcp", s.addr.String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = c.Close() }) // the benchmark is over
-	return c
-}
-
 // sealedRaw is c inside TLS.
 func sealedRaw(b testing.TB, c net.Conn, config *tls.Config) *tls.Conn {
 	b.Helper()
@@ -51,21 +40,6 @@ func sealedRaw(b testing.TB, c net.Conn, config *tls.Config) *tls.Conn {
 		b.Fatal(err)
 	}
 	return tls.Client(c, config)
-}
-
-// readWhole asks for everything and reads it all.
-func readWhole(b *testing.B, c net.Conn, buf []byte) (octets int) {
-	b.Helper()
-	send(b, c, lqMsg(1, lq(qLink, "2001:db8:ffff::1")))
-	for last := []byte(nil); !bytes.HasSuffix(last, done(1)); {
-		n, err := c.Read(buf)
-		if err != nil {
-			b.Fatal(err)
-		}
-		octets += n
-		last = append(last[max(0, len(last)-len(done(1))):], buf[max(0, n-len(done(1))):n]...)
-	}
-	return octets
 }
 
 // BenchmarkHandshake is STARTTLS with both certificates and one small answer, then the end.

@@ -84,16 +84,23 @@ type wire struct {
 
 func dialWire(t *testing.T, l net.Addr) *wire {
 	t.Helper()
-	c, err := net.Dial("tcp", l.String())
+	c := dialDeadline(t, l)
+	return &wire{t: t, TCPConn: c, in: bufio.NewReaderSize(c, 32<<10), out: c}
+}
+
+// dialDeadline is a connection that the end of the test closes. A test that waits for octets that never come fails before the whole run
+// times out.
+func dialDeadline(t testing.TB, server net.Addr) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", server.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() }) // closed before by many tests
-	// A test that waits for octets that never come fails before the whole run times out.
 	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	return &wire{t: t, TCPConn: c.(*net.TCPConn), in: bufio.NewReaderSize(c, 32<<10), out: c}
+	return c.(*net.TCPConn)
 }
 
 func (w *wire) send(b ...[]byte) {

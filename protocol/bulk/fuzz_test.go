@@ -10,7 +10,6 @@ import (
 	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
 )
@@ -46,18 +45,11 @@ func FuzzConnection(f *testing.F) {
 // exchange sends octets, closes its half and checks what comes back.
 func exchange(t *testing.T, server net.Addr, input []byte) {
 	t.Helper()
-	c, err := net.Dial("tcp", server.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }() // read to its end by then
-	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	c := dialDeadline(t, server)
 	go func() {
 		// A server that has had enough may close first.
 		_, _ = c.Write(input)
-		_ = c.(*net.TCPConn).CloseWrite()
+		_ = c.CloseWrite()
 	}()
 	checkAnswers(t, c)
 }
@@ -91,18 +83,17 @@ func asksForMuch(input []byte) bool {
 	}
 }
 
-// checkAnswers reads to the end and checks the order of messages for each transaction-id (RFC 5460 5.2, 6.3).
-func checkAnswers(t *testing.T, c net.Conn) {
+// eachMessage reads to the end and passes each message on with its octets. It tells whether the connection was reset instead: the server
+// closed on a short frame while octets were still sent.
+func eachMessage(t *testing.T, c net.Conn, each func(octets []byte, m dhcpv6.Message)) (reset bool) {
 	t.Helper()
-	frames := dhcpv6.NewReader(c, nil)
-	open := map[dhcpv6.TransactionID]bool{}
-	for {
+	for frames := dhcpv6.NewReader(c, nil); ; {
 		frame, err := frames.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return false
 		}
 		if errors.Is(err, syscall.ECONNRESET) {
-			return // it closed on a short frame while we were sending
+			return true
 		}
 		if err != nil {
 			t.Fatalf("read: %v", err)
@@ -111,6 +102,15 @@ func checkAnswers(t *testing.T, c net.Conn) {
 		if err != nil {
 			t.Fatalf("message %x: %v", frame, err)
 		}
+		each(frame, m)
+	}
+}
+
+// checkAnswers reads to the end and checks the order of messages for each transaction-id (RFC 5460 5.2, 6.3).
+func checkAnswers(t *testing.T, c net.Conn) {
+	t.Helper()
+	open := map[dhcpv6.TransactionID]bool{}
+	reset := eachMessage(t, c, func(_ []byte, m dhcpv6.Message) {
 		_, data := m.Options.First(dhcpv6.OptionClientData)
 		was := open[m.TransactionID]
 		switch {
@@ -123,6 +123,9 @@ func checkAnswers(t *testing.T, c net.Conn) {
 		default:
 			t.Fatalf("%v (client data %v) for transaction-id %x, whose answer was open: %v", m.Type, data, m.TransactionID, was)
 		}
+	})
+	if reset {
+		return
 	}
 	for id, still := range open {
 		if still {

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/leasehold/leasehold/protocol/starttls"
 )
@@ -32,14 +30,7 @@ func FuzzBeforeTLS(f *testing.F) {
 		f.Add(cat(start, b), false)
 	}
 	f.Fuzz(func(t *testing.T, input []byte, asked bool) {
-		c, err := net.Dial("tcp", s.addr.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = c.Close() }() // read to its end by then
-		if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
+		c := dialDeadline(t, s.addr)
 		reply := msg(msgReply, 9, opt(optServerID, clusterID))
 		if asked {
 			send(t, c, start)
@@ -49,7 +40,7 @@ func FuzzBeforeTLS(f *testing.F) {
 		}
 		go func() { // a server that has had enough may close first
 			_, _ = c.Write(input)
-			_ = c.(*net.TCPConn).CloseWrite()
+			_ = c.CloseWrite()
 		}()
 		said, err := io.ReadAll(c)
 		if err != nil && !errors.Is(err, syscall.ECONNRESET) {
@@ -80,15 +71,7 @@ func FuzzInsideTLS(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
-		raw, err := net.Dial("tcp", s.addr.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = raw.Close() }() // read to its end by then
-		if err := raw.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		c := sealedRaw(t, raw, config)
+		c := sealedRaw(t, dialDeadline(t, s.addr), config)
 		go func() { // a server that has had enough may close first
 			_, _ = c.Write(input)
 			_ = c.CloseWrite()
