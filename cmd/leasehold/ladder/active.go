@@ -135,7 +135,6 @@ func (m *climb) noteActive(followers []*follower, acknowledged []atomic.Int64) e
 	if err != nil {
 		return err
 	}
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	name := fmt.Sprintf("active leasequery, %d subscribers on three nodes, 5,000 changes/s, acknowledgement to socket", len(followers))
 	m.note(row(name+", p50", ms(all[len(all)/2]), "ms", ms(echo.p50), "loopback echo, p50"))
 	m.note(row(name+", p99", ms(all[len(all)*99/100]), "ms", ms(echo.p99), "loopback echo, p99"))

@@ -43,6 +43,8 @@ func echoLatency(n int) (quantiles, error) {
 // quantiles of how long something took.
 type quantiles struct{ p50, p99 time.Duration }
 
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 // measure times f n times, after as many tenths to warm up.
 func measure(n int, f func() error) (quantiles, error) {
 	for range n / 10 {

@@ -206,7 +206,6 @@ func (m *climb) latency() error {
 		if err != nil {
 			return err
 		}
-		ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 		m.note(row("bulk answer to one lease, connection open, p50", ms(q.p50), "ms", ms(echo.p50), "loopback echo, p50"))
 		m.note(row("bulk answer to one lease, connection open, p99", ms(q.p99), "ms", ms(echo.p99), "loopback echo, p99"))
 	}

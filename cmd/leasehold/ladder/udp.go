@@ -64,14 +64,9 @@ func (m *climb) udp() error {
 	if err != nil {
 		return err
 	}
-	ms := func(x paced) (p50, p99 float64) {
-		return float64(x.p50.Microseconds()) / 1000, float64(x.p99.Microseconds()) / 1000
-	}
-	p50, p99 := ms(q)
-	echo50, echo99 := ms(e)
 	note := fmt.Sprintf("UDP echo at the same rate; %.2f %% of the queries lost, %.2f %% of the echoes", 100*q.lost, 100*e.lost)
-	m.note(row(fmt.Sprintf("UDP, by address, at half load (%s queries/s), p50", number(ours/2)), p50, "ms", echo50, note))
-	m.note(row(fmt.Sprintf("UDP, by address, at half load (%s queries/s), p99", number(ours/2)), p99, "ms", echo99, note))
+	m.note(row(fmt.Sprintf("UDP, by address, at half load (%s queries/s), p50", number(ours/2)), ms(q.p50), "ms", ms(e.p50), note))
+	m.note(row(fmt.Sprintf("UDP, by address, at half load (%s queries/s), p99", number(ours/2)), ms(q.p99), "ms", ms(e.p99), note))
 	return nil
 }
 
