@@ -103,7 +103,7 @@ func (l *line) answer(m []byte) (clients int) {
 	}
 }
 
-// hearUntil hears LEASEQUERY-DATA until one has the status, or, for 0, any number of octets that a client's end has.
+// hearUntil hears LEASEQUERY-DATA until one is so.
 func (l *line) hearUntil(what string, so func(b []byte) bool) {
 	l.t.Helper()
 	for range 100_000 {

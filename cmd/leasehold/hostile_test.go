@@ -25,7 +25,7 @@ const hostileRate = 2000
 // in all; LEASEHOLD_SEED repeats what the enemies do.
 func TestHostileInput(t *testing.T) {
 	seed := clustertest.Seed(t)
-	span := hostileSpan(t, 4*time.Second)
+	span := clustertest.SoakFor(t, 4*time.Second)
 	l := newHostileLab(t, &hostileWorld{links: 20, clients: 500}, "bulk.data_timeout=2s", "bulk.idle_timeout=5s", "tls.handshake_timeout=1s",
 		"active.data_timeout=2s")
 	ctx := deadline(t, span+3*time.Minute)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -78,20 +77,6 @@ func (l *hostileLab) client(as string) *starttls.Client {
 		l.t.Fatal(err)
 	}
 	return c
-}
-
-// hostileSpan is how long the long part of a test takes: LEASEHOLD_SOAK, or what ordinary runs have time for.
-func hostileSpan(t *testing.T, ordinary time.Duration) time.Duration {
-	t.Helper()
-	text := os.Getenv("LEASEHOLD_SOAK")
-	if text == "" {
-		return ordinary
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("LEASEHOLD_SOAK: %v", err)
-	}
-	return d
 }
 
 // leaseCount counts the clients of the answers that come on a connection until the peer ends it or done answers are complete, and fails on

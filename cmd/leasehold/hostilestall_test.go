@@ -33,7 +33,7 @@ const (
 func TestStalledReaders(t *testing.T) {
 	seed := clustertest.Seed(t)
 	soak := os.Getenv("LEASEHOLD_SOAK") != ""
-	span := hostileSpan(t, 2*time.Second)
+	span := clustertest.SoakFor(t, 2*time.Second)
 	w := &hostileWorld{links: 20, clients: 3000} // an answer that no kernel buffers
 	if soak {
 		w.clients = 10000

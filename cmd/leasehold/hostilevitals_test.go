@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -124,7 +125,8 @@ func (l *hostileLab) requireRecovers(before vitals) vitals {
 }
 
 // requireFlat fails unless the memory at the end is about what it was earlier. Memory is no matter of time: the bound is generous all the same.
-func requireFlat(t interface{ Errorf(string, ...any) }, what string, earlier, end vitals) {
+func requireFlat(t *testing.T, what string, earlier, end vitals) {
+	t.Helper()
 	if bound := 1.5*earlier.rss() + 64e6; end.rss() > bound {
 		t.Errorf("%s: %.1f MB resident at the end, %.1f MB earlier: more than %.1f MB", what, end.rss()/1e6, earlier.rss()/1e6, bound/1e6)
 	}

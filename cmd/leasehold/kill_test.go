@@ -14,14 +14,18 @@ import (
 )
 
 // roundsOf is how often a test of random moments is repeated: LEASEHOLD_ROUNDS, or a few times.
-func roundsOf(t *testing.T, few int) int {
-	s := os.Getenv("LEASEHOLD_ROUNDS")
+func roundsOf(t *testing.T, few int) int { return amount(t, "LEASEHOLD_ROUNDS", few) }
+
+// amount is what an environment variable says, or short.
+func amount(t *testing.T, name string, short int) int {
+	t.Helper()
+	s := os.Getenv(name)
 	if s == "" {
-		return few
+		return short
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil {
-		t.Fatalf("LEASEHOLD_ROUNDS: %v", err)
+	if err != nil || n < 1 {
+		t.Fatalf("%s: %q is no number of things", name, s)
 	}
 	return n
 }

@@ -173,7 +173,7 @@ type onlooker struct {
 	missing atomic.Int64
 }
 
-// follow begins a onlooker, which knows everything when it returns.
+// follow begins an onlooker, which knows everything when it returns.
 func (r *resumption) follow(t *testing.T) *onlooker {
 	t.Helper()
 	f := &onlooker{resumption: r, table: requestor.NewReplica(0), ended: make(chan error, 1)}

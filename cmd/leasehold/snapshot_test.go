@@ -82,9 +82,7 @@ func startStream(t *testing.T, c *laptop.Cluster) *feeding {
 	go func() { f.ended <- agent.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		for range f.ended { // closed by end, or it ends now
-			break
-		}
+		<-f.ended // closed by end, or it ends now
 	})
 	until(t, deadline(t, time.Minute), "the stream flows", func() bool { return f.stated.Load() > 100 })
 	return f

@@ -5,8 +5,6 @@ package main
 import (
 	"context"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -139,18 +137,4 @@ var subscriberFaults = []processFault{
 			n.Kill()
 		}
 	}},
-}
-
-// amount is what an environment variable says, or short.
-func amount(t *testing.T, name string, short int) int {
-	t.Helper()
-	s := os.Getenv(name)
-	if s == "" {
-		return short
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 {
-		t.Fatalf("%s: %q is no number of things", name, s)
-	}
-	return n
 }

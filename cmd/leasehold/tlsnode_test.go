@@ -78,10 +78,10 @@ func (n *tlsNode) shows() string {
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-// metric is the value of a sample in what the node exports, "" if it is not there.
-func (n *tlsNode) metric(name string) string {
-	n.t.Helper()
-	_, all := httpGet(deadline(n.t, time.Minute), n.node, "/metrics")
+// metricOf is the value of a sample in what a node exports, "" if it is not there.
+func metricOf(t *testing.T, n *laptop.Node, name string) string {
+	t.Helper()
+	_, all := httpGet(deadline(t, time.Minute), n, "/metrics")
 	for line := range strings.Lines(all) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSpace(value)
@@ -147,7 +147,7 @@ func TestTLSRequiredNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := certificateSerial(t, n.path("node1.pem"))
-	until(t, deadline(t, time.Minute), "the node has looked at its files", func() bool { return n.metric(`leasehold_tls_reloads_total{result="ok"}`) == "1" })
+	until(t, deadline(t, time.Minute), "the node has looked at its files", func() bool { return metricOf(t, n.node, `leasehold_tls_reloads_total{result="ok"}`) == "1" })
 	if got := n.shows(); got != after || after == before {
 		t.Errorf("the node shows certificate %s after %s, its file has %s", got, before, after)
 	}
@@ -170,7 +170,7 @@ func (n *tlsNode) replaceOneFile() {
 	if err := n.node.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	until(t, deadline(t, time.Minute), "the failure is counted", func() bool { return n.metric(failed) == "1" })
+	until(t, deadline(t, time.Minute), "the failure is counted", func() bool { return metricOf(n.t, n.node, failed) == "1" })
 	if got := n.shows(); got != before {
 		t.Errorf("with a key that is another's the node shows %s, want %s as before", got, before)
 	}

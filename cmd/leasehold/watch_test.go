@@ -180,9 +180,8 @@ func TestWatchBaseTimesAreClusterTime(t *testing.T) {
 		return out
 	}
 	w.until("it is told twice that nothing has changed", func() bool { return len(idle()) >= 2 })
-	n := &tlsNode{t: t, node: c.Nodes[0]}
 	told := idle()
-	clock, err := strconv.ParseFloat(n.metric("leasehold_clock_seconds"), 64)
+	clock, err := strconv.ParseFloat(metricOf(t, c.Nodes[0], "leasehold_clock_seconds"), 64)
 	if err != nil {
 		t.Fatal(err)
 	}
