@@ -57,12 +57,6 @@ func NewHub(config Config, changed func() <-chan struct{}, metrics *Metrics) *Hu
 	}
 }
 
-// Config is the hub's, with defaults.
-func (h *Hub) Config() Config { return h.config }
-
-// Metrics are what the hub and its members count in.
-func (h *Hub) Metrics() *Metrics { return h.metrics }
-
 // Join gives m a place, of those of its requestor too, whose limit is the server's if it is 0; or it tells why there is none. A member
 // that has joined looks for news by itself once; then it is woken.
 func (h *Hub) Join(m Member, s *Share, limit int) (why string) {
