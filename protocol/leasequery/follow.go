@@ -41,8 +41,8 @@ func (s *Subscription) look() {
 		s.lose(lostMidway, "changes before %d s of base time are no longer kept", baseTimeAbove(s.view.HistorySince()))
 	case s.linksDiffer():
 		s.lose(lostLinks, "other links have the link-address %v now", s.linkAddress)
-	case s.pending:
-		s.pending = s.again()
+	case s.answer.pending:
+		s.answer.pending = s.again()
 	}
 	s.newest = s.view.Change()
 }
@@ -68,7 +68,6 @@ func (s *Subscription) advance() bool {
 		s.next++
 		s.position, s.seen = m.Change, max(s.seen, binding.ChangeTime(m.Change))
 		if s.examine(m) {
-			s.answer.pending = true
 			s.answer.clients++
 			s.answer.bindings += uint64(len(s.answer.portrait.shown))
 			return true
@@ -200,7 +199,7 @@ func (s *Subscription) endsTo() uint64 {
 
 // toldEarly tells whether all that is to be said at the end s.mark was said in the message before.
 func (s *Subscription) toldEarly(c *binding.Client) bool {
-	return !s.pending && s.mark.Change <= s.last.ends && c.Link == s.last.link && string(c.DUID) == string(s.last.duid) &&
+	return !s.answer.pending && s.mark.Change <= s.last.ends && c.Link == s.last.link && string(c.DUID) == string(s.last.duid) &&
 		!s.untold(c, s.last.live)
 }
 

@@ -14,21 +14,21 @@ const maxLinks = 1024
 // was selected until a moment ago, any, else those of bindings for whose relay's sake it was selected.
 func (s *Subscription) placeOnLinks(id binding.LinkID) {
 	a := &s.answer
-	a.leaving, a.formerly = s.linkAddress.IsValid() && !s.isLink(s.links, id), netip.Addr{}
-	if a.leaving && !s.isLink(s.left, id) {
+	a.leaving, a.formerly = s.linkAddress.IsValid() && !isLink(s.links, id), netip.Addr{}
+	if a.leaving && !isLink(s.left, id) {
 		a.formerly = s.linkAddress
 	}
 }
 
 // isLink tells whether a link is in a sorted list.
-func (s *Subscription) isLink(list []binding.LinkID, id binding.LinkID) bool {
+func isLink(list []binding.LinkID, id binding.LinkID) bool {
 	_, found := slices.BinarySearch(list, id)
 	return found
 }
 
-// linksDiffer asks which links the link-address selects now, if any link has changed since. It is true when that takes in, or leaves out, clients that have not
-// changed by it: nothing else will tell of them. Of a link that was selected for the sake of its last binding the end of that is
-// still to be told.
+// linksDiffer asks which links the link-address selects now, if any link has changed since. It is true when that takes in, or leaves
+// out, clients that have not changed by it: nothing else will tell of them. Of a link that was selected for the sake of its last
+// binding the end of that is still to be told.
 func (s *Subscription) linksDiffer() bool {
 	if !s.linkAddress.IsValid() || s.linksAsked == s.view.LinksChanged() {
 		return false
@@ -40,10 +40,10 @@ func (s *Subscription) linksDiffer() bool {
 	}
 	differ := false
 	for _, id := range s.asked {
-		differ = differ || !s.isLink(s.links, id) && s.holdsOld(id)
+		differ = differ || !isLink(s.links, id) && s.holdsOld(id)
 	}
 	for _, id := range s.links {
-		if !s.isLink(s.asked, id) {
+		if !isLink(s.asked, id) {
 			differ = differ || s.holdsAny(id)
 			s.left = append(s.left, id)
 		}
@@ -51,7 +51,7 @@ func (s *Subscription) linksDiffer() bool {
 	s.links, s.asked = s.asked, s.links
 	s.level = 0 // nothing was told of clients on a link that is new
 	slices.Sort(s.left)
-	s.left = slices.DeleteFunc(slices.Compact(s.left), func(id binding.LinkID) bool { return s.isLink(s.links, id) })
+	s.left = slices.DeleteFunc(slices.Compact(s.left), func(id binding.LinkID) bool { return isLink(s.links, id) })
 	if len(s.left) > maxLinks {
 		differ = true
 	}

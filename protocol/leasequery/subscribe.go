@@ -178,7 +178,7 @@ func baseTimeAbove(t binding.Time) uint32 { return (t + 999).BaseTime() }
 // lose notes that changes cannot be told of: the next message says so.
 func (s *Subscription) lose(why lost, format string, args ...any) {
 	s.missing, s.catchingUp = fmt.Sprintf(format, args...), false
-	s.marks, s.next, s.upTo, s.pending = s.marks[:0], 0, 0, false
+	s.marks, s.next, s.upTo, s.answer.pending = s.marks[:0], 0, 0, false
 	s.forgetPast()
 	s.answer.engine.config.Metrics.lost(why)
 }

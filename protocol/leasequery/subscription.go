@@ -40,9 +40,8 @@ type Subscription struct {
 	behind    bool // whether the feed does not reach back to the position
 	recalling bool // whether it does not, or did not a moment ago: the engine keeps what it shares of the past
 
-	mark    binding.Mark // the change that the portrait is about
-	pending bool         // whether that client is not told whole yet
-	last    lastTold
+	mark binding.Mark // the change that the portrait is about
+	last lastTold
 
 	started bool // whether the REPLY was sent
 	waiting bool
@@ -99,14 +98,14 @@ func (s *Subscription) message(dst []byte) ([]byte, error) {
 		if s.missing != "" {
 			return s.tellMissing(dst)
 		}
-		if found = s.pending || s.advance(); s.view != nil {
+		if found = s.answer.pending || s.advance(); s.view != nil {
 			break
 		}
 	}
 	switch {
 	case found:
 		start := len(dst)
-		return s.answer.tellOf(s, s.open(dst), start), nil
+		return s.answer.tell(s.open(dst), start), nil
 	case !s.started:
 		s.waiting = false // CatchUpComplete may follow
 		s.answer.baseAt = s.seen
@@ -119,13 +118,6 @@ func (s *Subscription) message(dst []byte) ([]byte, error) {
 		return dhcpv6.StatusCode{Status: dhcpv6.StatusCatchUpComplete}.AppendBinary(s.open(dst))
 	}
 	return dst, nil
-}
-
-// tellOf appends the client that the subscription came to, or as much of it as the message has room for.
-func (a *Answer) tellOf(s *Subscription, dst []byte, start int) []byte {
-	dst = a.tell(dst, start)
-	s.pending = a.pending
-	return dst
 }
 
 // open appends the begin of the next message: of the REPLY if none was sent, else of LEASEQUERY-DATA.
@@ -178,20 +170,10 @@ func (s *Subscription) Pause() {
 }
 
 // Pinned is how many octets of old state only this subscription keeps in memory: none once it was paused.
-func (s *Subscription) Pinned() int64 {
-	if p, ok := s.view.(interface{ Pinned() int64 }); ok {
-		return p.Pinned()
-	}
-	return 0
-}
+func (s *Subscription) Pinned() int64 { return s.answer.Pinned() }
 
 // Kept is how many octets of old state are in memory because this subscription holds a view, or others hold newer ones.
-func (s *Subscription) Kept() int64 {
-	if p, ok := s.view.(interface{ Kept() int64 }); ok {
-		return p.Kept()
-	}
-	return 0
-}
+func (s *Subscription) Kept() int64 { return s.answer.Kept() }
 
 // Abort appends the message that ends the subscription with a status: a LEASEQUERY-REPLY if none was sent, else a
 // LEASEQUERY-DONE (RFC 7653 8.4), with the base time to go on from.
