@@ -11,12 +11,7 @@ import (
 
 // limiterOf holds a requestor to its rate; nil where it has none. Its stanza goes before the server's configuration.
 func (c Config) limiterOf(entry *leasequery.Requestor) *rate.Limiter {
-	limit, burst := c.Rate, c.Burst
-	if entry.Rate > 0 {
-		limit, burst = entry.Rate, entry.Burst
-	} else if entry.Burst > 0 {
-		burst = entry.Burst
-	}
+	limit, burst := entry.Limit(c.Rate, c.Burst)
 	if limit <= 0 {
 		return nil
 	}

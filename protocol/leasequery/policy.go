@@ -53,7 +53,7 @@ type Requestor struct {
 	MaxSubscriptions        int // at once, over all connections; 0 is the server's default
 
 	Rate  float64 // queries a second, over TCP and over UDP each; 0 is the server's default
-	Burst int     // how many of them may come at once; 0 is the server's default
+	Burst int     // how many of them may come at once; 0 is the server's default, or two seconds' worth of Rate: see Limit
 }
 
 // allows tells whether the requestor may ask this type of query.
@@ -97,6 +97,19 @@ func (p *Policy) Lookup(a netip.Addr) (r *Requestor, ok bool) {
 		return nil, false
 	}
 	return p.table.Lookup(a.Unmap())
+}
+
+// Limit is how many queries a second the requestor may send, and how many of them may come at once: rate and burst, which are a
+// server's, unless its stanza says otherwise. A burst in the stanza goes with whichever rate counts; with a rate in the stanza the
+// server's burst counts for nothing.
+func (r *Requestor) Limit(rate float64, burst int) (float64, int) {
+	switch {
+	case r.Rate > 0:
+		return r.Rate, r.Burst
+	case r.Burst > 0:
+		return rate, r.Burst
+	}
+	return rate, burst
 }
 
 // place is where relay data stands over UDP, in general or for the requestor.

@@ -114,10 +114,7 @@ func (w *worker) vet(q *question, truncated bool, now time.Time) (reason string)
 	case truncated:
 		return discardTruncated
 	}
-	rate, burst := s.config.Rate, s.config.Burst
-	if requestor.Rate > 0 {
-		rate, burst = requestor.Rate, requestor.Burst
-	}
+	rate, burst := requestor.Limit(s.config.Rate, s.config.Burst)
 	if !s.limiter.allow(q.from.Addr, rate, burst, now) {
 		return discardRate
 	}
