@@ -26,8 +26,7 @@ func (s *Server) idleTimeout() time.Duration {
 }
 
 // Drain stops accepting, reads no further query, ends subscriptions with QueryTerminated (RFC 7653 8.4) and waits until every connection
-// is closed. Running answers may go on until
-// ctx ends; then each ends with QueryTerminated (RFC 5460 5.5). It may be called more than once, and from anywhere.
+// is closed. Running answers may go on until ctx ends; then each ends with QueryTerminated (RFC 5460 5.5). It may be called more than once, and from anywhere.
 func (s *Server) Drain(ctx context.Context) {
 	s.beginDrain()
 	idle := make(chan struct{})

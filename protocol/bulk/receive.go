@@ -1,7 +1,6 @@
 package bulk
 
 import (
-	"context"
 	"errors"
 	"io"
 	"os"
@@ -206,82 +205,6 @@ func (c *conn) handle(frame []byte) error {
 	}
 	c.discard(discardType)
 	return nil
-}
-
-// begin starts the answer of a LEASEQUERY. The requestor's token is waited for first, so what is past its limit stays unread.
-func (c *conn) begin(m dhcpv6.Message) error {
-	q := &query{id: m.TransactionID, arrived: time.Now()}
-	duplicate, ok := c.enter(q)
-	switch {
-	case duplicate:
-		c.discard(discardDuplicate)
-		return nil
-	case !ok:
-		return errStop
-	}
-	if !c.requestor.queries.TryAcquire(1) {
-		c.handOver(true) // the answers that hold the tokens may be our own
-		if c.requestor.queries.Acquire(c.ctx, 1) != nil {
-			c.leave(q)
-			return errStop
-		}
-	}
-	q.token = true
-	a, err := c.server.begin(c.ctx, leasequery.Request{
-		Message: m, Peer: c.peer, Requestor: c.entry, Over: leasequery.TCP,
-	})
-	switch {
-	case errors.Is(err, leasequery.ErrDiscard):
-		c.leave(q)
-		c.discarded(err)
-		return nil
-	case err != nil:
-		return c.notBegun(q, m, err)
-	}
-	q.answer, q.begun = a, time.Now()
-	c.begun = append(c.begun, q)
-	c.server.metrics.queries.Inc()
-	return nil
-}
-
-// notBegun ends the connection because a query could not be begun; mostly because the connection is to end anyway. The query
-// gets QueryTerminated like those that run.
-func (c *conn) notBegun(q *query, m dhcpv6.Message, err error) error {
-	const text = "the server could not begin this query"
-	if !errors.Is(err, context.Canceled) {
-		c.log.Error("leasequery not begun", transactionID(m.TransactionID), "err", err)
-	}
-	message, err := c.server.refuse(nil, m, dhcpv6.StatusQueryTerminated, text)
-	if err != nil {
-		c.leave(q)
-		c.discarded(err)
-	} else {
-		q.answer = &reply{message: message}
-		c.begun = append(c.begun, q)
-	}
-	c.end(endFailed, text)
-	return errStop
-}
-
-// refuse answers m by one message with a status, if m may be answered.
-func (c *conn) refuse(m dhcpv6.Message, s dhcpv6.Status, text string) (refused bool, err error) {
-	message, err := c.server.refuse(nil, m, s, text)
-	if err != nil {
-		c.discarded(err)
-		return false, nil
-	}
-	now := time.Now()
-	q := &query{id: m.TransactionID, arrived: now, begun: now, answer: &reply{message: message}}
-	duplicate, ok := c.enter(q)
-	switch {
-	case duplicate:
-		c.discard(discardDuplicate)
-		return false, nil
-	case !ok:
-		return false, errStop
-	}
-	c.begun = append(c.begun, q)
-	return true, nil
 }
 
 // handOver gives the begun queries to the sender. unread says whether more may have come.

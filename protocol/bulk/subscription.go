@@ -2,7 +2,6 @@ package bulk
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/leasehold/leasehold/protocol/active"
@@ -91,29 +90,16 @@ func (c *conn) startSubscription(m dhcpv6.Message) error {
 		return errStop
 	}
 	q := &query{id: m.TransactionID, arrived: time.Now(), joined: true}
-	if duplicate, ok := c.enter(q); !ok {
+	if entered, err := c.admit(q); !entered {
 		c.unjoin(q)
-		if duplicate {
-			c.discard(discardDuplicate)
-			return nil
-		}
-		return errStop
+		return err
 	}
 	if c.server.retiring.Load() { // Retire may have looked at this connection before
 		c.retire()
 	}
-	sub, err := c.server.subscribe(c.ctx, leasequery.Request{Message: m, Peer: c.peer, Requestor: c.entry, Over: leasequery.TCP})
-	switch {
-	case errors.Is(err, leasequery.ErrDiscard):
-		c.leave(q)
-		c.discarded(err)
-		return nil
-	case err != nil:
-		return c.notBegun(q, m, err)
-	}
-	q.answer, q.begun = sub, time.Now()
-	c.begun = append(c.begun, q)
-	return nil
+	sub, err := c.server.subscribe(c.ctx, c.request(m))
+	_, err = c.take(q, m, sub, err)
+	return err
 }
 
 // occupied tells whether any query runs, so that there is no room for a subscription.
