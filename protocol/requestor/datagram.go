@@ -73,16 +73,21 @@ func (d *datagrams) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if d.silent != nil {
-			d.silent <- struct{}{}
-			d.silent = nil
-		}
+		d.isSilent()
 		if !again {
 			if sent != nil {
 				return sent
 			}
 			return fmt.Errorf("%w: no answer to %d queries (RFC 5007 4.1.4)", ErrSilent, tries.sent)
 		}
+	}
+}
+
+// isSilent has the next server asked, once.
+func (d *datagrams) isSilent() {
+	if d.silent != nil {
+		d.silent <- struct{}{}
+		d.silent = nil
 	}
 }
 
@@ -109,10 +114,7 @@ func (d *datagrams) await(ctx context.Context, conn *net.UDPConn, wait time.Dura
 	for {
 		n, _, err := conn.ReadFromUDPAddrPort(b)
 		if errors.Is(err, syscall.ECONNREFUSED) { // of an earlier try: nobody listens there, yet
-			if d.silent != nil {
-				d.silent <- struct{}{}
-				d.silent = nil
-			}
+			d.isSilent()
 			continue
 		}
 		if err != nil {
@@ -123,7 +125,7 @@ func (d *datagrams) await(ctx context.Context, conn *net.UDPConn, wait time.Dura
 			continue
 		}
 		d.reply = b[:n]
-		return replyStatus(m)
+		return errorStatus(m)
 	}
 }
 
@@ -132,22 +134,6 @@ func (d *datagrams) answers(m dhcpv6.Message) bool {
 	client, _ := m.Options.First(dhcpv6.OptionClientID)
 	server, _ := m.Options.First(dhcpv6.OptionServerID)
 	return m.Type == dhcpv6.MessageLeasequeryReply && m.TransactionID == d.id && bytes.Equal(client, d.config.ClientID) && len(server) > 0
-}
-
-// replyStatus is the error status of a LEASEQUERY-REPLY, if it has one.
-func replyStatus(m dhcpv6.Message) error {
-	value, ok := m.Options.First(dhcpv6.OptionStatusCode)
-	if !ok {
-		return nil
-	}
-	s, err := dhcpv6.ParseStatusCode(value)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
-	}
-	if s.Status == dhcpv6.StatusSuccess {
-		return nil
-	}
-	return &StatusError{Status: s.Status, Text: s.Text}
 }
 
 // dialUDP is a socket for one server. It takes datagrams from that address alone, except for a multicast group, whose members

@@ -3,6 +3,7 @@ package requestor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
@@ -87,14 +88,23 @@ func (x *exchange) check(m dhcpv6.Message) (done bool, err error) {
 
 // status is the message's error status, if it has one.
 func (x *exchange) status(m dhcpv6.Message) error {
+	err := errorStatus(m)
+	if errors.Is(err, ErrProtocol) {
+		x.conn.broken = true
+		return fmt.Errorf("query to %s: %w", x.conn.server, err)
+	}
+	return err
+}
+
+// errorStatus is a message's error status, if it has one: a *StatusError, Partial in LEASEQUERY-DONE, or ErrProtocol where it is none.
+func errorStatus(m dhcpv6.Message) error {
 	value, ok := m.Options.First(dhcpv6.OptionStatusCode)
 	if !ok {
 		return nil
 	}
 	s, err := dhcpv6.ParseStatusCode(value)
 	if err != nil {
-		x.conn.broken = true
-		return fmt.Errorf("query to %s: %w: %w", x.conn.server, ErrProtocol, err)
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
 	if s.Status == dhcpv6.StatusSuccess {
 		return nil

@@ -100,18 +100,11 @@ func checkReply(frame []byte, id dhcpv6.TransactionID) error {
 	case m.TransactionID != id:
 		return fmt.Errorf("%w: %v with transaction-id %x, asked was %x", ErrProtocol, m.Type, m.TransactionID, id)
 	}
-	value, ok := m.Options.First(dhcpv6.OptionStatusCode)
-	if !ok {
-		return nil
+	err = errorStatus(m)
+	if _, refused := errors.AsType[*StatusError](err); refused {
+		return fmt.Errorf("%w: %w", ErrTLSRefused, err)
 	}
-	s, err := dhcpv6.ParseStatusCode(value)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
-	case s.Status == dhcpv6.StatusSuccess:
-		return nil
-	}
-	return fmt.Errorf("%w: %w", ErrTLSRefused, &StatusError{Status: s.Status, Text: s.Text})
+	return err
 }
 
 func orElse(s, other string) string {
