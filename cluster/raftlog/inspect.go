@@ -113,10 +113,14 @@ type conf struct {
 	unsealed bool // the term or the vote was written by another program
 }
 
-// add reads the values of a leaf. A key that is not known is a damaged one: its value would be missed.
+// add reads the values of a leaf. A key that is not known is a damaged one: its value would be missed. So would a value that is
+// said to be a bucket, and the node would forget its vote.
 func (c *conf) add(p *page) error {
 	values, err := p.values()
 	for _, v := range values {
+		if v.bucket {
+			return fmt.Errorf("%q is a bucket, want a value", v.key)
+		}
 		switch v.key {
 		case "CurrentTerm", "LastVoteTerm", "LastVoteCand", "Vote", string(keyExtent), string(keySnapshot):
 		default:

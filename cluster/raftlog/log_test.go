@@ -213,6 +213,53 @@ func TestEveryFlippedBitIsFoundOrHarmless(t *testing.T) {
 	}
 }
 
+// TestEveryFlippedBitBeforeTheVoteIsFoundOrHarmless flips every bit of what leads to the term and the vote: a node that did not
+// find them would vote twice in one term.
+func TestEveryFlippedBitBeforeTheVoteIsFoundOrHarmless(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	l := openTest(t, path)
+	fill(t, l, 3)
+	want, err := contents(l)
+	if err = errors.Join(err, l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := 0
+	for start := 0; start < len(whole); start += 4096 {
+		keys := bytes.Index(whole[start:start+4096], []byte("CurrentTerm"))
+		if keys < 0 {
+			continue
+		}
+		pages++
+		for bit := range 8 * keys {
+			b := bytes.Clone(whole)
+			b[start+bit/8] ^= 1 << (bit % 8)
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l, err := Open(path)
+			if errors.Is(err, ErrDamaged) {
+				continue
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			got, err := contents(l)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err == nil && got != want || err != nil && !errors.Is(err, ErrDamaged) {
+				t.Errorf("page at %d, octet %d, bit %d: %v, damage was read: %s", start, bit/8, bit%8, err, cmp.Diff(want, got))
+			}
+		}
+	}
+	if pages == 0 {
+		t.Error("no page has the term")
+	}
+}
+
 // positions are those where a flip is tried: the structure of pages, and some of everything.
 func positions(file []byte, rng *rand.Rand) (out []int64) {
 	for at := 0; at < len(file); at += 4096 {
