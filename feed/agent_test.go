@@ -416,3 +416,61 @@ func TestBadConfiguration(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReceipts: a receipt comes when everything before it is acknowledged, also when batches are sent again, halved and left out.
+func TestReceipts(t *testing.T) {
+	held := make(chan struct{})
+	n := &node{cluster: &cluster{}, ack: func(ctx context.Context, sequence uint64) error {
+		select {
+		case <-held:
+		case <-ctx.Done():
+		}
+		return nil
+	}, bad: func(c *ingestv1.Change) bool { return len(c.GetUpsert().GetAddress()) == 16 && c.GetUpsert().GetAddress()[15]%3 == 0 }}
+	source := &receipts{held: held, n: 30}
+	if err := newAgent(t, testConfig(serve(t, n)), source).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !source.waited || source.got != source.n {
+		t.Errorf("waited %v, %d of %d receipts", source.waited, source.got, source.n)
+	}
+}
+
+// receipts is a source that asks for a receipt behind every lease.
+type receipts struct {
+	held   chan struct{}
+	n, got int
+	waited bool
+}
+
+func (r *receipts) Run(ctx context.Context, sink Sink) error {
+	if err := sink.BeginResync(ctx, false); err != nil {
+		return err
+	}
+	var all []<-chan struct{}
+	for i := range r.n {
+		if err := sink.Change(ctx, leaseOf(i)); err != nil {
+			return err
+		}
+		c, err := sink.Receipt(ctx)
+		if err != nil {
+			return err
+		}
+		all = append(all, c)
+	}
+	select {
+	case <-all[0]:
+	default:
+		r.waited = true
+	}
+	close(r.held)
+	for _, c := range all {
+		select {
+		case <-c:
+			r.got++
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}

@@ -43,6 +43,8 @@ type batch struct {
 	body    mem.Buffer // of changes: the encoded message Changes; of a resync's begin: the encoded ResyncBegin
 	tally   tally
 	taken   time.Time // when its ages were taken
+
+	receipts []chan struct{} // to be closed when this batch and all before it are acknowledged
 }
 
 // tally counts the changes of a batch.
@@ -62,6 +64,14 @@ func (t *tally) count(c *ingestv1.Change) {
 }
 
 func (b *batch) octets() int { return b.body.Len() + batchOverhead }
+
+// acknowledged tells those who wait for b.
+func (b *batch) acknowledged() {
+	for _, c := range b.receipts {
+		close(c)
+	}
+	b.receipts = nil
+}
 
 // appendHeader appends the encoding of the FeedRequest that carries b, all but its body:
 //

@@ -90,6 +90,14 @@ func (w *window) replace(at int, others ...*batch) {
 	for _, b := range others {
 		w.octets += b.octets()
 	}
+	switch {
+	case len(others) > 0:
+		others[len(others)-1].receipts = old.receipts
+	case at > 0:
+		w.pending[at-1].receipts = append(w.pending[at-1].receipts, old.receipts...)
+	default: // all before it is acknowledged, and itself will never be
+		old.acknowledged()
+	}
 	w.pending = append(w.pending[:at:at], append(others, w.pending[at+1:]...)...)
 	w.next, w.flight = 0, 0
 	old.body.Free()

@@ -140,3 +140,11 @@ func (s *sink) Flush(ctx context.Context) error {
 	s.body, s.tally = nil, tally{}
 	return s.window.push(ctx, b)
 }
+
+// Receipt flushes and gives what tells of the acknowledgement.
+func (s *sink) Receipt(ctx context.Context) (<-chan struct{}, error) {
+	if err := s.Flush(ctx); err != nil {
+		return nil, err
+	}
+	return s.window.receipt(), nil
+}

@@ -33,6 +33,25 @@ type Sink interface {
 	Change(ctx context.Context, c *ingestv1.Change) error
 	// Flush sends what was stated so far without waiting for a batch to fill: for a source that has nothing more to say for now.
 	Flush(ctx context.Context) error
+	// Receipt flushes. The channel is closed when the cluster has acknowledged everything that was stated before: it survives then
+	// whatever a minority of the nodes suffers. While the cluster is away, and when Run is to begin anew, it is not closed; whoever
+	// waits for it waits for ctx too.
+	Receipt(ctx context.Context) (<-chan struct{}, error)
+}
+
+// Condition is what a source knows about itself and its server.
+type Condition struct {
+	Refused  uint64        // records of the server that could not be used, since the program began
+	Skew     time.Duration // the server's clock minus this machine's
+	Measured bool          // whether Skew was measured: false when the server does not tell its time
+	Trouble  string        // what keeps the source from its server now, for people; empty: nothing
+}
+
+// Reporter is a Source that knows its condition.
+type Reporter interface {
+	Source
+	// Condition is the newest; it may be called at any time from any goroutine.
+	Condition() Condition
 }
 
 // Progress is told of long work, for people to watch. Its methods may be called from several goroutines.

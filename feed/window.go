@@ -64,6 +64,20 @@ func (w *window) push(ctx context.Context, b *batch) error {
 	}
 }
 
+// receipt gives a channel that is closed when everything pushed so far is acknowledged.
+func (w *window) receipt() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := make(chan struct{})
+	if len(w.pending) == 0 {
+		close(c)
+		return c
+	}
+	last := w.pending[len(w.pending)-1]
+	last.receipts = append(last.receipts, c)
+	return c
+}
+
 // close tells that nothing more will be pushed.
 func (w *window) close() {
 	w.mu.Lock()
@@ -144,6 +158,7 @@ func (w *window) drop(n int) (sum tally) {
 		if i < w.next {
 			w.flight -= b.octets()
 		}
+		b.acknowledged()
 		b.body.Free()
 	}
 	clear(w.pending[:n])

@@ -35,10 +35,18 @@ func BenchmarkParse(b *testing.B) {
 // nowhere is a feed.Sink that drops everything.
 type nowhere struct{ now time.Time }
 
-func (nowhere) Expect(int64)                                   {}
-func (n nowhere) Now() time.Time                               { return n.now }
-func (nowhere) BeginResync(context.Context, bool) error        { return nil }
-func (nowhere) EndResync(context.Context) error                { return nil }
+func (nowhere) Expect(int64)                            {}
+func (n nowhere) Now() time.Time                        { return n.now }
+func (nowhere) BeginResync(context.Context, bool) error { return nil }
+func (nowhere) EndResync(context.Context) error         { return nil }
+
+// Receipt is of nobody: what is recorded is as good as acknowledged.
+func (nowhere) Receipt(context.Context) (<-chan struct{}, error) {
+	c := make(chan struct{})
+	close(c)
+	return c, nil
+}
+
 func (nowhere) Flush(context.Context) error                    { return nil }
 func (nowhere) Change(context.Context, *ingestv1.Change) error { return nil }
 

@@ -22,8 +22,16 @@ type recorder struct {
 	links    []*ingestv1.Link
 }
 
-func (r *recorder) Expect(n int64)              { r.expected = n }
-func (r *recorder) Now() time.Time              { return r.now }
+func (r *recorder) Expect(n int64) { r.expected = n }
+func (r *recorder) Now() time.Time { return r.now }
+
+// Receipt is of nobody: what is recorded is as good as acknowledged.
+func (r *recorder) Receipt(context.Context) (<-chan struct{}, error) {
+	c := make(chan struct{})
+	close(c)
+	return c, nil
+}
+
 func (r *recorder) Flush(context.Context) error { return nil }
 
 func (r *recorder) BeginResync(_ context.Context, links bool) error {

@@ -26,8 +26,16 @@ type recorder struct {
 	expect int64
 }
 
-func (r *recorder) Expect(n int64)                  { r.expect = n }
-func (r *recorder) Now() time.Time                  { return r.now }
+func (r *recorder) Expect(n int64) { r.expect = n }
+func (r *recorder) Now() time.Time { return r.now }
+
+// Receipt is of nobody: what is recorded is as good as acknowledged.
+func (r *recorder) Receipt(context.Context) (<-chan struct{}, error) {
+	c := make(chan struct{})
+	close(c)
+	return c, nil
+}
+
 func (r *recorder) Flush(context.Context) error     { return nil }
 func (r *recorder) EndResync(context.Context) error { r.steps = append(r.steps, "end"); return nil }
 func (r *recorder) BeginResync(context.Context, bool) error {
