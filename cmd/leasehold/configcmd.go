@@ -11,12 +11,18 @@ import (
 func configCommand() *cobra.Command {
 	c := &cobra.Command{Use: "config", Short: "Check configuration files and print the reference"}
 	var sets []string
+	var feeder bool
 	check := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Tell everything that is wrong with a configuration file",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			_, warnings, err := config.Load(args[0], sets)
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			var warnings []config.Problem
+			if feeder {
+				_, warnings, err = config.LoadFeeder(args[0], sets)
+			} else {
+				_, warnings, err = config.Load(args[0], sets)
+			}
 			for _, w := range warnings {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %s\n", args[0], w)
 			}
@@ -28,15 +34,21 @@ func configCommand() *cobra.Command {
 		},
 	}
 	check.Flags().StringArrayVar(&sets, "set", nil, "lay key=value over the file")
+	check.Flags().BoolVar(&feeder, "feed", false, "the file is an agent's, for leasehold feed")
 	reference := &cobra.Command{
 		Use:   "reference",
 		Short: "Print the commented reference configuration",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := cmd.OutOrStdout().Write(config.Reference())
+			text := config.Reference()
+			if feeder {
+				text = config.FeederReference()
+			}
+			_, err := cmd.OutOrStdout().Write(text)
 			return err
 		},
 	}
+	reference.Flags().BoolVar(&feeder, "feed", false, "that of an agent, for leasehold feed")
 	c.AddCommand(check, reference)
 	return c
 }

@@ -49,25 +49,39 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Load reads the configuration file, lays each "key=value" of sets over it, and checks the whole. Warnings are what works but
+// Load reads a node's configuration file, lays each "key=value" of sets over it, and checks the whole. Warnings are what works but
 // deserves a thought. The error is an *Error unless the file could not be read.
 func Load(file string, sets []string) (Config, []Problem, error) {
-	info, err := os.Stat(file)
+	data, err := read(file)
 	if err != nil {
-		return Config{}, nil, fmt.Errorf("read configuration: %w", err)
-	}
-	if info.Size() > maxFile {
-		return Config{}, nil, fmt.Errorf("read configuration %q: %d octets, want at most %d", file, info.Size(), maxFile)
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return Config{}, nil, fmt.Errorf("read configuration: %w", err)
+		return Config{}, nil, err
 	}
 	return Parse(file, data, sets)
 }
 
 // Parse is Load for a file's content.
 func Parse(file string, data []byte, sets []string) (Config, []Problem, error) {
+	return parse(file, data, sets, Default(), (*checker).check)
+}
+
+func read(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("read configuration %q: %d octets, want at most %d", file, info.Size(), maxFile)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return data, nil
+}
+
+// parse lays the file's content, and sets, over c and checks the whole.
+func parse[T any](file string, data []byte, sets []string, c T, check func(*checker, *T)) (T, []Problem, error) {
+	var none T
 	root, problems := document(data)
 	if len(problems) == 0 {
 		for _, s := range sets {
@@ -77,15 +91,14 @@ func Parse(file string, data []byte, sets []string) (Config, []Problem, error) {
 		}
 	}
 	if len(problems) > 0 {
-		return Config{}, nil, &Error{File: file, Problems: problems}
+		return none, nil, &Error{File: file, Problems: problems}
 	}
-	c := Default()
 	if root.Kind != 0 {
 		problems = loadProblems(root.Load(&c, yaml.WithKnownFields()))
 	}
 	ck := checker{lines: map[string]int{}, folder: filepath.Dir(file)}
 	ck.index("", root)
-	ck.check(&c)
+	check(&ck, &c)
 	unread := map[int]bool{} // lines whose value was not read: what is wrong with it has been said
 	for _, p := range problems {
 		unread[p.Line] = true
@@ -97,7 +110,7 @@ func Parse(file string, data []byte, sets []string) (Config, []Problem, error) {
 	}
 	if len(problems) > 0 {
 		slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
-		return Config{}, nil, &Error{File: file, Problems: problems}
+		return none, nil, &Error{File: file, Problems: problems}
 	}
 	return c, ck.warnings, nil
 }

@@ -1,0 +1,203 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"time"
+)
+
+// feeder looks at every value of an agent's configuration.
+func (c *checker) feeder(f *Feeder) {
+	if len(f.Cluster) == 0 {
+		c.errorf("cluster", "is empty: want the gRPC addresses of nodes")
+	}
+	for i, a := range f.Cluster {
+		c.hostPort(fmt.Sprintf("cluster[%d]", i), a)
+	}
+	if f.HTTP.Listen != "" {
+		if host, ok := c.hostPort("http.listen", f.HTTP.Listen); ok {
+			c.beyondLoopback("http.listen", host)
+		}
+	}
+	c.log(f.Log)
+	if len(f.Sources) == 0 {
+		c.errorf("sources", "is empty: nothing to feed")
+	}
+	names := map[string]bool{}
+	for i := range f.Sources {
+		key := fmt.Sprintf("sources[%d]", i)
+		c.source(key, &f.Sources[i])
+		if name := f.Sources[i].Name; names[name] {
+			c.errorf(key+".name", "%q is there twice", name)
+		}
+		names[f.Sources[i].Name] = true
+	}
+}
+
+func (c *checker) beyondLoopback(key, host string) {
+	if a, err := netip.ParseAddr(host); err == nil && !a.IsLoopback() {
+		c.warnf(key, "%s is beyond loopback, and nobody is asked who he is", host)
+	}
+}
+
+func (c *checker) source(key string, s *Source) {
+	if len(s.Name) == 0 || len(s.Name) > 255 {
+		c.errorf(key+".name", "%d octets, want 1 to 255: the name of the DHCP server, or of the pair", len(s.Name))
+	}
+	kinds := 0
+	if s.Kea != nil {
+		kinds++
+		c.kea(key+".kea", s.Kea)
+	}
+	if s.ISC != nil {
+		kinds++
+		c.path(key+".isc_dhcp.leases", &s.ISC.Leases, true)
+		c.path(key+".isc_dhcp.config", &s.ISC.Config, false)
+		c.resync(key+".isc_dhcp.resync", s.ISC.Resync)
+	}
+	if s.Dnsmasq != nil {
+		kinds++
+		c.path(key+".dnsmasq.leases", &s.Dnsmasq.Leases, true)
+		c.path(key+".dnsmasq.socket", &s.Dnsmasq.Socket, false)
+		c.path(key+".dnsmasq.state", &s.Dnsmasq.State, false)
+		c.links(key+".dnsmasq.links", s.Dnsmasq.Links)
+		c.resync(key+".dnsmasq.resync", s.Dnsmasq.Resync)
+	}
+	if s.Upstream != nil {
+		kinds++
+		c.upstream(key+".upstream", s.Upstream)
+	}
+	if kinds != 1 {
+		c.errorf(key, "has %d of kea, isc_dhcp, dnsmasq and upstream, want one", kinds)
+	}
+}
+
+func (c *checker) kea(key string, k *Kea) {
+	if k.Leases == "" && k.Control.URL == "" && k.Push.Listen == "" {
+		c.errorf(key, "has none of leases, control.url and push.listen: nothing to learn from")
+	}
+	if k.Push.Listen != "" && k.Control.URL == "" && k.Leases == "" {
+		c.warnf(key+".push", "alone it never learns what Kea does not send (expiry, operators' commands, what came while it was down): give control.url or leases too")
+	}
+	c.path(key+".leases", &k.Leases, false)
+	c.path(key+".config", &k.Config, false)
+	c.resync(key+".resync", k.Resync)
+	if k.Page < 0 || k.Page > 10000 {
+		c.errorf(key+".page", "%d, want 1 to 10000", k.Page)
+	} else if k.Page > 1000 {
+		c.warnf(key+".page", "Kea answers nobody while it makes a page: 100 to 250 are well")
+	}
+	c.control(key+".control", &k.Control)
+	c.push(key+".push", &k.Push)
+}
+
+func (c *checker) control(key string, k *Control) {
+	u, err := url.Parse(k.URL)
+	switch {
+	case k.URL == "":
+	case err != nil:
+		c.errorf(key+".url", "%v", err)
+	case u.Scheme == "unix" && (u.Path == "" || u.Host != ""):
+		c.errorf(key+".url", "%q: want unix:/path", k.URL)
+	case u.Scheme != "unix" && u.Scheme != "http" && u.Scheme != "https":
+		c.errorf(key+".url", "%q: want unix:/path, http://host:port/ or https://host:port/", k.URL)
+	case u.Scheme != "unix" && u.Host == "":
+		c.errorf(key+".url", "%q: has no host", k.URL)
+	case u.User != nil:
+		c.errorf(key+".url", "has a password in it: give user and password_file")
+	case u.Scheme == "http" && k.User != "":
+		c.warnf(key+".url", "the password goes over the network in clear")
+	}
+	c.credentials(key, k.User, &k.PasswordFile)
+	c.clientTLS(key+".tls", &k.TLS)
+}
+
+func (c *checker) credentials(key, user string, file *string) {
+	c.path(key+".password_file", file, false)
+	if (user == "") != (*file == "") {
+		c.errorf(key+".user", "user and password_file go together")
+	}
+}
+
+func (c *checker) push(key string, p *Push) {
+	c.credentials(key, p.User, &p.PasswordFile)
+	for _, f := range []struct {
+		key  string
+		path *string
+	}{{".tls.certificate", &p.TLS.Certificate}, {".tls.key", &p.TLS.Key}, {".tls.client_ca", &p.TLS.ClientCA}} {
+		c.path(key+f.key, f.path, false)
+	}
+	if (p.TLS.Certificate == "") != (p.TLS.Key == "") || (p.TLS.ClientCA != "" && p.TLS.Certificate == "") {
+		c.errorf(key+".tls", "certificate and key go together, and client_ca needs both")
+	}
+	if p.Listen == "" {
+		return
+	}
+	host, ok := c.hostPort(key+".listen", p.Listen)
+	if a, err := netip.ParseAddr(host); ok && p.User == "" && p.TLS.ClientCA == "" && !(err == nil && a.IsLoopback()) {
+		c.warnf(key+".listen", "whoever reaches %s can state leases: give user, or tls.client_ca", p.Listen)
+	}
+}
+
+func (c *checker) clientTLS(key string, t *ClientTLS) {
+	c.path(key+".ca", &t.CA, false)
+	c.path(key+".certificate", &t.Certificate, false)
+	c.path(key+".key", &t.Key, false)
+	if (t.Certificate == "") != (t.Key == "") {
+		c.errorf(key, "certificate and key go together")
+	}
+}
+
+func (c *checker) upstream(key string, u *Upstream) {
+	if len(u.Servers) == 0 {
+		c.errorf(key+".servers", "is empty: want host:port of a server that speaks leasequery")
+	}
+	for i, s := range u.Servers {
+		c.hostPort(fmt.Sprintf("%s.servers[%d]", key, i), s)
+	}
+	if !u.Active && len(u.Links)+len(u.RelayID)+len(u.Remote)+len(u.Clients) == 0 {
+		c.errorf(key, "asks for nothing: give links, relay_ids, remote_ids or client_ids, or set active")
+	}
+	c.links(key+".links", u.Links)
+	c.clientTLS(key+".tls", &u.TLS)
+	c.resync(key+".every", u.Every)
+}
+
+func (c *checker) links(key string, links []Link) {
+	for i, l := range links {
+		key := fmt.Sprintf("%s[%d]", key, i)
+		if l.Name == "" || len(l.Prefixes) == 0 {
+			c.errorf(key, "want a name and at least one prefix")
+		}
+		for j, p := range l.Prefixes {
+			if x, err := netip.ParsePrefix(p); err != nil || !x.Addr().Is6() {
+				c.errorf(fmt.Sprintf("%s.prefixes[%d]", key, j), "%q: want an IPv6 prefix", p)
+			} else if x.Masked() != x {
+				c.errorf(fmt.Sprintf("%s.prefixes[%d]", key, j), "%q: has bits behind its length", p)
+			}
+		}
+		for j, r := range l.Relays {
+			if a, err := netip.ParseAddr(r); err != nil || !a.Is6() || a.Zone() != "" {
+				c.errorf(fmt.Sprintf("%s.relays[%d]", key, j), "%q: want an IPv6 address", r)
+			}
+		}
+	}
+}
+
+func (c *checker) resync(key string, d time.Duration) {
+	if d != 0 && (d < time.Second || d > 7*24*time.Hour) {
+		c.errorf(key, "%v, want 1s to 168h", d)
+	}
+}
+
+// path makes a file's path relative to the configuration file's folder.
+func (c *checker) path(key string, p *string, needed bool) {
+	switch {
+	case *p == "" && needed:
+		c.errorf(key, "is needed")
+	case *p != "" && !filepath.IsAbs(*p):
+		*p = filepath.Join(c.folder, *p)
+	}
+}
