@@ -39,13 +39,19 @@ func (e *LineError) Error() string {
 // Unwrap is what is wrong, without the place.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// fieldError is a LineError that does not know its place yet.
+// fieldError is a LineError that does not know its place yet. The field is empty when it is the record as a whole.
 type fieldError struct {
 	field string
 	err   error
 }
 
-func (e *fieldError) Error() string { return e.field + ": " + e.err.Error() }
+func (e *fieldError) Error() string {
+	if e.field == "" {
+		return e.err.Error()
+	}
+	return "field " + e.field + ": " + e.err.Error()
+}
+
 func (e *fieldError) Unwrap() error { return e.err }
 
 func wrong(field string, err error, value []byte) error {

@@ -29,6 +29,7 @@ type reader struct {
 	src       []byte
 	pos       int
 	trailing  bool // commas before a closing bracket are let pass, as Kea lets them in its configuration
+	octets    bool // \u0000 to \u00ff stand for one octet each, as Kea's commands write what is not ASCII
 	depth     int
 	unescaped []byte // of the newest string that had escapes
 }
@@ -179,7 +180,11 @@ func (r *reader) escape() error {
 	if err != nil {
 		return r.fail("unknown escape")
 	}
-	r.unescaped = utf8.AppendRune(r.unescaped, rune(v))
+	if r.octets && v < 256 {
+		r.unescaped = append(r.unescaped, byte(v))
+	} else {
+		r.unescaped = utf8.AppendRune(r.unescaped, rune(v))
+	}
 	r.pos += 6
 	return nil
 }
@@ -204,6 +209,18 @@ func (r *reader) number() {
 	for r.pos < len(r.src) && bytes.IndexByte([]byte("+-.0123456789Ee"), r.src[r.pos]) >= 0 {
 		r.pos++
 	}
+}
+
+// boolean takes true or false.
+func (r *reader) boolean() (bool, error) {
+	r.next()
+	for _, word := range []string{"true", "false"} {
+		if bytes.HasPrefix(r.src[r.pos:], []byte(word)) {
+			r.pos += len(word)
+			return word == "true", nil
+		}
+	}
+	return false, r.fail("%s, want true or false", r.found())
 }
 
 // skip takes a value of any sort.

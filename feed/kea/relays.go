@@ -33,16 +33,27 @@ type userContext struct {
 
 // parse reads the escaped column. The error says why the text is not JSON; what is wrong with relay data in sound JSON is in
 // problem, and relays is then empty.
-func (u *userContext) parse(escaped []byte) error {
-	u.relays, u.octets, u.problem, u.current = u.relays[:0], u.octets[:0], nil, false
+func (u *userContext) parse(escaped []byte) (err error) {
 	if len(escaped) == 0 {
+		u.reset()
 		return nil
 	}
-	var err error
 	if u.text, err = appendUnescaped(u.text[:0], escaped); err != nil {
+		u.reset()
 		return err
 	}
-	u.json.src, u.json.pos, u.json.depth = u.text, 0, 0
+	return u.read(u.text)
+}
+
+// reset forgets what the last context had.
+func (u *userContext) reset() {
+	u.relays, u.octets, u.problem, u.current = u.relays[:0], u.octets[:0], nil, false
+}
+
+// read is parse of JSON itself.
+func (u *userContext) read(text []byte) error {
+	u.reset()
+	u.json.src, u.json.pos, u.json.depth = text, 0, 0
 	if err := u.json.object(u.top); err != nil {
 		return err
 	}

@@ -115,20 +115,9 @@ func (p *parser) parse(line []byte) error {
 	return p.parseClient()
 }
 
-func (p *parser) parsePrefix(bits int) error {
-	text := p.field(colAddress)
-	a, ok := parseAddr(text)
-	if !ok || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
-		return wrong("address", ErrAddress, text)
-	}
-	if p.row.kind != binding.PD {
-		bits = a.BitLen()
-	}
-	p.row.prefix = netip.PrefixFrom(a, bits)
-	if p.row.prefix.Masked() != p.row.prefix {
-		return wrong("prefix_len", ErrHostBits, fmt.Appendf(nil, "%v", p.row.prefix))
-	}
-	return nil
+func (p *parser) parsePrefix(bits int) (err error) {
+	p.row.prefix, err = leasePrefix(p.field(colAddress), p.row.kind, bits, "address", "prefix_len")
+	return err
 }
 
 // parseClient reads what only a lease in force needs: whose it is, its name and its relays.
