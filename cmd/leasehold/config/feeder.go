@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"fmt"
+	"os"
+	"time"
+)
 
 // Feeder is the configuration of an agent that feeds a cluster from DHCP servers.
 type Feeder struct {
@@ -115,4 +119,17 @@ func LoadFeeder(file string, sets []string) (Feeder, []Problem, error) {
 // ParseFeeder is LoadFeeder for a file's content.
 func ParseFeeder(file string, data []byte, sets []string) (Feeder, []Problem, error) {
 	return parse(file, data, sets, DefaultFeeder(), (*checker).feeder)
+}
+
+// Check looks at a configuration that no file has, and makes its paths absolute. The error is an *Error.
+func (f *Feeder) Check() (warnings []Problem, err error) {
+	folder, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("find the folder that relative paths start from: %w", err)
+	}
+	c := checker{lines: map[string]int{}, folder: folder}
+	if c.feeder(f); len(c.errors) > 0 {
+		return nil, &Error{File: "command line", Problems: c.errors}
+	}
+	return c.warnings, nil
 }
