@@ -42,6 +42,11 @@ func parseConfig(path string, source []byte) ([]binding.Link, []Warning, error) 
 	if err != nil {
 		return nil, nil, err
 	}
+	return readLinks(text)
+}
+
+// readLinks is ReadConfig of the text.
+func readLinks(text *flat) ([]binding.Link, []Warning, error) {
 	c := &configReader{flat: text, json: reader{src: text.text, trailing: true}, ids: map[uint32]int{}, labels: map[string]int{}}
 	if err := c.read(); err != nil {
 		offset := c.json.pos

@@ -70,6 +70,11 @@ func flatten(path string, source []byte) (*flat, error) {
 	return f, f.add(path, source, 0)
 }
 
+// plain is a configuration that is JSON already and includes nothing; its name stands for a file in places.
+func plain(name string, source []byte) *flat {
+	return &flat{text: source, pieces: []piece{{0, name, source, 0}}}
+}
+
 // readConfigFile reads a file of bounded length.
 func readConfigFile(path string) (text []byte, err error) {
 	in, err := os.Open(path)

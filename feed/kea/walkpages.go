@@ -1,0 +1,171 @@
+package kea
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// statement makes one full statement: it begins again until it has got to its end. The error is the end of ctx, or out's.
+func (w *walk) statement(ctx context.Context, reason string, out func(context.Context, chunk) error) error {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		w.config.logger.Info("Kea's leases are read", "reason", reason)
+		err := w.attempt(ctx, out)
+		var fault *faultError
+		w.blame(err)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errAnew):
+			reason = err.Error()
+			wait = firstRetry
+		case errors.As(err, &fault):
+			w.config.logger.Error("Kea's leases cannot be read: begun again", "error", err)
+			reason = "the last reading failed"
+		default:
+			return err
+		}
+		if err := pauseFor(ctx, jittered(wait)); err != nil {
+			return err
+		}
+	}
+}
+
+// faultError is why a statement cannot go on although Kea answers.
+type faultError struct{ err error }
+
+func (e *faultError) Error() string { return e.err.Error() }
+func (e *faultError) Unwrap() error { return e.err }
+
+// blame keeps why the last attempt failed although Kea answered.
+func (w *walk) blame(err error) {
+	var fault *faultError
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fault = ""; errors.As(err, &fault) {
+		w.fault = err.Error()
+	}
+}
+
+// attempt is statement once. The error wraps errAnew, is a *faultError, the end of ctx, or out's.
+func (w *walk) attempt(ctx context.Context, out func(context.Context, chunk) error) error {
+	began := time.Now()
+	begin := &beginning{}
+	_, err := w.insist(ctx, func() (err error) {
+		if _, err = w.vigil.look(ctx); err == nil {
+			begin.links, begin.linked, err = w.subnets.read(ctx)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.vigil.away = false
+	if lacking := w.vigil.lacking; lacking != "" {
+		begin.partial = true
+		w.config.logger.Info("What Kea does not list is not taken as gone: it may lack leases", "reason", lacking)
+	}
+	if err := out(ctx, chunk{begin: begin}); err != nil {
+		return err
+	}
+	t, err := w.pages(ctx, out)
+	if err != nil {
+		return err
+	}
+	if !begin.partial {
+		// A Kea that has been restarted, or that has lost its partner, may have listed less than there is.
+		if err := w.unchanged(ctx, begin.partial); err != nil {
+			return err
+		}
+		if err := out(ctx, chunk{end: true}); err != nil {
+			return err
+		}
+	}
+	w.config.logger.Info("Kea's leases have been read", "leases", t.leases, "unreadable", t.bad, "links", len(begin.links), "pages", t.pages,
+		"slowest_page", t.slowest, "took", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// pageTally is what a statement came to.
+type pageTally struct {
+	pages, leases, bad int
+	slowest            time.Duration
+}
+
+// pages states all pages.
+func (w *walk) pages(ctx context.Context, out func(context.Context, chunk) error) (t pageTally, err error) {
+	cursor, circle := firstPage, newCircle()
+	for {
+		var p page
+		failed, err := w.insist(ctx, func() (err error) {
+			p, err = w.config.control.page(ctx, cursor, w.config.page)
+			return err
+		})
+		if err != nil {
+			return t, err
+		}
+		if failed {
+			if err := w.unchanged(ctx, w.vigil.lacking != ""); err != nil {
+				return t, err
+			}
+		}
+		t.pages, t.leases, t.bad, t.slowest = t.pages+1, t.leases+len(p.rows), t.bad+len(p.bad), max(t.slowest, p.took)
+		for _, b := range p.bad {
+			w.config.report(b)
+		}
+		if len(p.rows) > 0 {
+			if err := out(ctx, chunk{rows: p.rows, asked: p.asked}); err != nil {
+				return t, err
+			}
+		}
+		if p.listed < w.config.page {
+			return t, nil
+		}
+		if !circle.advance(cursor, p.cursor) {
+			return t, &faultError{fmt.Errorf("lease6-get-page from %s: %w: it goes in a circle", p.cursor, ErrReply)}
+		}
+		cursor = p.cursor
+		if err := pauseFor(ctx, w.config.pause(p.took)); err != nil {
+			return t, err
+		}
+	}
+}
+
+// unchanged looks whether Kea still is the one with which the statement began. The error wraps errAnew, or is the end of ctx.
+func (w *walk) unchanged(ctx context.Context, partial bool) error {
+	news := ""
+	_, err := w.insist(ctx, func() (err error) {
+		news, err = w.vigil.look(ctx)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case news != "":
+		return fmt.Errorf("%w: %s", errAnew, news)
+	case !partial && w.vigil.lacking != "":
+		return fmt.Errorf("%w: it may lack leases: %s", errAnew, w.vigil.lacking)
+	}
+	return nil
+}
+
+// circle notices when cursors come again, whatever their order: Kea with an SQL database before 2.4 sorts addresses as text, by the
+// rules of the database's language. It keeps one cursor, a later one each time twice as many have gone by (Brent's algorithm).
+type circle struct {
+	mark        string
+	steps, most int
+}
+
+func newCircle() *circle { return &circle{most: 1} }
+
+// advance takes the next cursor; false: it has been there.
+func (c *circle) advance(last, next string) bool {
+	if next == last || next == c.mark {
+		return false
+	}
+	if c.steps++; c.steps == c.most {
+		c.mark, c.steps, c.most = next, 0, 2*c.most
+	}
+	return true
+}
