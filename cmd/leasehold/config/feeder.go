@@ -47,6 +47,7 @@ type ClientTLS struct {
 	CA          string `yaml:"ca"` // PEM file; empty: what the system trusts
 	Certificate string `yaml:"certificate"`
 	Key         string `yaml:"key"`
+	ServerName  string `yaml:"server_name"` // what the server's certificate must be for; empty: the host that is asked
 }
 
 // Push is the listener that is a backup peer to Kea's HA hook.
