@@ -13,7 +13,7 @@ import (
 // What a walkConfig without a value means.
 const (
 	defaultPage  = 200              // leases: Kea answers no client while it makes a page, some 10 ms for so many
-	defaultPoll  = 5 * time.Second  // to notice that Kea has been restarted
+	defaultPoll  = 2 * time.Second  // to notice that Kea has been restarted, or passes through an HA state
 	defaultEvery = time.Hour        // between full statements that nothing asks for
 	longestPause = time.Second      // between pages
 	firstRetry   = time.Second / 4  // after a failure; doubled with each, up to lastRetry

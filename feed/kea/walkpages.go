@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
+
+// maxChunk is how many rows of a page are passed on at once, so that what is pushed meanwhile does not wait for long.
+const maxChunk = 500
 
 // statement makes one full statement: it begins again until it has got to its end. The error is the end of ctx, or out's.
 func (w *walk) statement(ctx context.Context, reason string, out func(context.Context, chunk) error) error {
@@ -114,8 +118,8 @@ func (w *walk) pages(ctx context.Context, out func(context.Context, chunk) error
 		for _, b := range p.bad {
 			w.config.report(b)
 		}
-		if len(p.rows) > 0 {
-			if err := out(ctx, chunk{rows: p.rows, asked: p.asked}); err != nil {
+		for rows := range slices.Chunk(p.rows, maxChunk) {
+			if err := out(ctx, chunk{rows: rows, asked: p.asked}); err != nil {
 				return t, err
 			}
 		}
