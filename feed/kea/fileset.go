@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -19,25 +22,64 @@ const (
 // ErrRotating is wrapped when the files of a set kept changing while they were opened.
 var ErrRotating = errors.New("lease files keep being rotated")
 
+// disk is where lease files are. Tests stand between it and its readers.
+type disk interface {
+	open(name string) (leaseFile, error)
+	stat(name string) (fs.FileInfo, error)
+	siblings(beginning string) ([]string, error) // the names that begin like this, in its folder
+}
+
+// leaseFile is an open lease file: an *os.File.
+type leaseFile interface {
+	io.ReaderAt
+	io.Closer
+	Name() string
+	Stat() (fs.FileInfo, error)
+}
+
+// realDisk is the machine's.
+type realDisk struct{}
+
+func (realDisk) open(name string) (leaseFile, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (realDisk) stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+
+func (realDisk) siblings(beginning string) (names []string, err error) {
+	folder, start := filepath.Split(beginning)
+	entries, err := os.ReadDir(filepath.Clean(folder))
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), start) {
+			names = append(names, folder+e.Name())
+		}
+	}
+	return names, err
+}
+
 // openSet opens a lease file and what Kea's lease file cleanup (LFC) has set aside of it, in the order in which they are to be
 // read: the file with .completed, which supersedes the next two, or else those with .2 (compacted) and .1 (rotated); then the file
 // itself. LFC renames while this goes on, so the names are looked at again once the files are open, and the set is opened anew
 // if one of them means another file by then, or if there is no current file beside a rotated one. An open file that has been renamed or removed is whole: Kea closes before it renames.
-func openSet(ctx context.Context, path string) ([]*os.File, error) {
+func openSet(ctx context.Context, d disk, path string) ([]leaseFile, error) {
 	names := [...]string{path + ".completed", path + ".2", path + ".1", path}
 	for range openAttempts {
-		files, err := openNames(names[:])
+		files, err := openNames(d, names[:])
 		if err != nil {
 			return nil, err
 		}
-		same, err := sameFiles(names[:], files)
+		same, err := sameFiles(d, names[:], files)
 		switch completed, rotated, current := files[0], files[2], files[3]; {
 		case err != nil:
 			return nil, errors.Join(err, closeFiles(files))
 		case same && current == nil && rotated == nil:
 			return nil, errors.Join(fmt.Errorf("open lease file %s: %w", path, fs.ErrNotExist), closeFiles(files))
 		case same && current != nil && completed != nil:
-			return []*os.File{completed, current}, closeFiles(files[1:3])
+			return []leaseFile{completed, current}, closeFiles(files[1:3])
 		case same && current != nil:
 			return present(files), nil
 		}
@@ -54,10 +96,10 @@ func openSet(ctx context.Context, path string) ([]*os.File, error) {
 }
 
 // openNames opens the files that exist; the others are nil.
-func openNames(names []string) ([]*os.File, error) {
-	files := make([]*os.File, len(names))
+func openNames(d disk, names []string) ([]leaseFile, error) {
+	files := make([]leaseFile, len(names))
 	for i, name := range names {
-		f, err := os.Open(name)
+		f, err := d.open(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(fmt.Errorf("open lease file: %w", err), closeFiles(files))
 		}
@@ -69,9 +111,9 @@ func openNames(names []string) ([]*os.File, error) {
 }
 
 // sameFiles tells whether each name still means the file that was opened by it.
-func sameFiles(names []string, files []*os.File) (bool, error) {
+func sameFiles(d disk, names []string, files []leaseFile) (bool, error) {
 	for i, name := range names {
-		now, err := os.Stat(name)
+		now, err := d.stat(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && files[i] == nil:
 			continue
@@ -93,8 +135,8 @@ func sameFiles(names []string, files []*os.File) (bool, error) {
 	return true, nil
 }
 
-func present(files []*os.File) []*os.File {
-	var out []*os.File
+func present(files []leaseFile) []leaseFile {
+	var out []leaseFile
 	for _, f := range files {
 		if f != nil {
 			out = append(out, f)
@@ -103,7 +145,7 @@ func present(files []*os.File) []*os.File {
 	return out
 }
 
-func closeFiles(files []*os.File) error {
+func closeFiles(files []leaseFile) error {
 	var errs []error
 	for _, f := range present(files) {
 		errs = append(errs, f.Close())

@@ -10,27 +10,53 @@ import (
 // maxLine bounds a line's length, and the memory for it. The longest lease that can be stored needs about 70 KiB.
 const maxLine = 256 << 10
 
+// mark is a place between two lines of a file.
+type mark struct {
+	offset int64 // of the octet after it
+	number int   // of the line before it, from 1; 0 at the beginning
+	long   bool  // in the middle of a line that is too long and was told of: its rest is to be passed over
+}
+
 // lines reads a file line by line.
 type lines struct {
 	in     *bufio.Reader
 	number int   // of the newest line, from 1
 	start  int64 // where it begins in the file
 	end    int64 // where the next one begins
+	torn   bool  // it has no end
+	long   bool  // in a line that is too long
+	ended  bool  // the file's end was met: what is appended from then on is for another reading
 }
 
 func newLines() *lines { return &lines{in: bufio.NewReaderSize(nil, maxLine)} }
 
-// reset begins with another file.
-func (l *lines) reset(r io.Reader) {
+// reset begins at a place of another file, or of the same; r is what comes after it.
+func (l *lines) reset(r io.Reader, at mark) {
 	l.in.Reset(r)
-	l.number, l.start, l.end = 0, 0, 0
+	*l = lines{in: l.in, number: at.number, start: at.offset, end: at.offset, long: at.long}
+}
+
+// mark is where to read on another time: behind the newest line, or before it if it is torn.
+func (l *lines) mark() mark {
+	if l.torn {
+		return mark{l.start, l.number - 1, false}
+	}
+	return mark{l.end, l.number, l.long}
 }
 
 // next is the next line without its end; it holds until the one after it is read. A line that is too long is passed over: the
 // error is ErrTooLong, and the line may be followed by others. A last line without end is given with ErrTorn; then, as after the
 // last whole line, the error is io.EOF.
 func (l *lines) next() ([]byte, error) {
+	if l.long {
+		if err := l.discard(); err != nil {
+			return nil, err
+		}
+	}
 	l.start = l.end
+	if l.ended {
+		return nil, io.EOF
+	}
 	line, err := l.in.ReadSlice('\n')
 	l.end += int64(len(line))
 	if len(line) > 0 {
@@ -40,23 +66,31 @@ func (l *lines) next() ([]byte, error) {
 	case err == nil:
 		return bytes.TrimSuffix(line[:len(line)-1], []byte{'\r'}), nil
 	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, l.discard()
+		l.long = true
+		return nil, ErrTooLong
 	case errors.Is(err, io.EOF) && len(line) > 0:
+		l.ended, l.torn = true, true
 		return line, ErrTorn
+	case errors.Is(err, io.EOF):
+		l.ended = true
 	}
 	return nil, err
 }
 
-// discard passes over the rest of a line.
+// discard passes over the rest of a line that is too long. The error is io.EOF if its end was not there.
 func (l *lines) discard() error {
 	for {
 		rest, err := l.in.ReadSlice('\n')
 		l.end += int64(len(rest))
 		switch {
-		case err == nil || errors.Is(err, io.EOF):
-			return ErrTooLong
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return err
+		case err == nil:
+			l.long = false
+			return nil
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF):
+			l.ended = true
 		}
+		return err
 	}
 }

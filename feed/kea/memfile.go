@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -96,13 +95,16 @@ func (m *Memfile) Run(ctx context.Context, sink feed.Sink) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeFiles(files)) }()
-	p := newPass(ctx, m, files)
+	p, err := newPass(ctx, m, files)
+	if err != nil {
+		return err
+	}
 	defer func() {
 		m.mu.Lock()
 		m.totals = p.totals
 		m.mu.Unlock()
 	}()
-	if err := p.survey(); err != nil {
+	if err := p.find(); err != nil {
 		return err
 	}
 	sink.Expect(int64(len(p.last)))
@@ -132,10 +134,10 @@ func (m *Memfile) links() ([]link, error) {
 }
 
 // open opens all files, in the order in which they are read.
-func (m *Memfile) open(ctx context.Context) ([]*os.File, error) {
-	var files []*os.File
+func (m *Memfile) open(ctx context.Context) ([]leaseFile, error) {
+	var files []leaseFile
 	for _, path := range m.config.Files {
-		set, err := openSet(ctx, path)
+		set, err := openSet(ctx, realDisk{}, path)
 		if err != nil {
 			return nil, errors.Join(err, closeFiles(files))
 		}

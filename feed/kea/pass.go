@@ -2,99 +2,49 @@ package kea
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/leasehold/leasehold/feed"
 	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
 
-// place is where a line begins: the number of its file in the upper 16 bits, its offset below.
-type place uint64
-
-const (
-	offsetBits = 48
-	maxFiles   = 1 << (64 - offsetBits)
-)
-
-func placeOf(file int, offset int64) place { return place(uint64(file)<<offsetBits | uint64(offset)) }
-
-// pass goes over the files twice. The survey reads every line and notes the place of the last line of each address; the second
-// time only the lines at these places are read, and stated. So memory is bounded by the leases in force, not by the lines, and
-// each lease costs a key and a place. Both times the files are the ones opened first, whatever Kea renames meanwhile; what Kea
-// appends between the two is in neither.
+// pass reads lease files once and states what is in them. What Kea appends between its two readings is in neither.
 type pass struct {
+	*survey
 	ctx      context.Context
 	memfile  *Memfile
-	files    []*os.File
 	now      time.Time
-	lines    *lines
-	parser   parser
-	last     map[[16]byte]place // by address alone, as in Kea: an address is never leased and a delegated prefix at once
-	totals   Totals
 	reported int
 }
 
-func newPass(ctx context.Context, m *Memfile, files []*os.File) *pass {
-	return &pass{ctx: ctx, memfile: m, files: files, now: time.Now(), lines: newLines(), last: map[[16]byte]place{}}
+func newPass(ctx context.Context, m *Memfile, files []leaseFile) (*pass, error) {
+	p := &pass{ctx: ctx, memfile: m, now: time.Now()}
+	p.survey = newSurvey(p.report)
+	for _, f := range files {
+		r, err := newReading(f)
+		if err != nil {
+			return nil, err
+		}
+		p.files = append(p.files, r)
+	}
+	return p, nil
 }
 
-// each reads one file from its beginning: the header, then f for every line. A line that cannot be read whole has err set.
-func (p *pass) each(file int, f func(line []byte, at place, err error) error) error {
-	name := p.files[file].Name()
-	if _, err := p.files[file].Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read lease file %s: %w", name, err)
-	}
-	p.lines.reset(p.files[file])
-	header, err := p.lines.next()
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil // Kea has created it and not yet written the header
-	case errors.Is(err, ErrTorn) && p.lines.number == 1:
-		return nil
-	case err == nil:
-		p.parser.columns, err = parseHeader(header)
-	}
-	if err != nil {
-		return &LineError{File: name, Line: 1, Err: err}
-	}
-	for n := 0; ; n++ {
-		if n%4096 == 0 && p.ctx.Err() != nil {
-			return context.Cause(p.ctx)
-		}
-		line, err := p.lines.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil && !errors.Is(err, ErrTorn) && !errors.Is(err, ErrTooLong):
-			return fmt.Errorf("read lease file %s: %w", name, err)
-		case err == nil && len(line) == 0:
-			continue
-		}
-		if err := f(line, placeOf(file, p.lines.start), err); err != nil {
-			return err
-		}
-	}
-}
+// alive is an error when the run is to end.
+func (p *pass) alive() error { return context.Cause(p.ctx) }
 
-// survey finds the last line of each address that has a lease in force.
-func (p *pass) survey() error {
+// find surveys the files.
+func (p *pass) find() error {
 	p.memfile.config.Progress.Stage("read "+p.memfile.config.Files[0], "octets", p.octets())
 	for i := range p.files {
 		p.totals.Files++
 		reported := int64(0)
-		err := p.each(i, func(line []byte, at place, err error) error {
-			p.note(i, line, at, err)
-			if p.lines.end-reported >= 1<<20 {
-				p.memfile.config.Progress.Add(p.lines.end - reported)
-				reported = p.lines.end
-			}
-			return nil
-		})
-		if err != nil {
+		progress := func() error {
+			p.memfile.config.Progress.Add(p.lines.end - reported)
+			reported = p.lines.end
+			return p.alive()
+		}
+		if err := p.read(i, false, progress); err != nil {
 			return err
 		}
 		p.memfile.config.Progress.Add(p.lines.end - reported)
@@ -106,44 +56,14 @@ func (p *pass) survey() error {
 
 // octets is the length of all files, as it is now.
 func (p *pass) octets() (sum int64) {
-	for _, f := range p.files {
-		info, err := f.Stat()
+	for _, r := range p.files {
+		info, err := r.file.Stat()
 		if err != nil {
 			return -1 // progress alone does not know
 		}
 		sum += info.Size()
 	}
 	return sum
-}
-
-// note takes a line into the survey.
-func (p *pass) note(file int, line []byte, at place, err error) {
-	if errors.Is(err, ErrTorn) {
-		p.totals.Partial++
-		p.report(&LineError{File: p.files[file].Name(), Line: p.lines.number, Err: err})
-		return
-	}
-	p.totals.Rows++
-	if err == nil {
-		err = p.parser.parse(line)
-	}
-	if err != nil {
-		p.totals.Skipped++
-		p.report(lineProblem(err, p.files[file].Name(), p.lines.number, false))
-		return
-	}
-	r := &p.parser.row
-	p.totals.Newest = max(p.totals.Newest, r.transaction())
-	key := r.prefix.Addr().As16()
-	if _, known := p.last[key]; known {
-		p.totals.Superseded++
-	}
-	if r.leased() {
-		p.last[key] = at
-		return
-	}
-	p.totals.Ended++
-	delete(p.last, key)
 }
 
 // stateLinks states the links of Kea's configuration.
@@ -168,36 +88,11 @@ func (p *pass) stateLinks(sink feed.Sink, links []link) error {
 // stateLeases states the leases that the survey found, in the order of the files.
 func (p *pass) stateLeases(sink feed.Sink) error {
 	c := newChange()
-	for i := range p.files {
-		err := p.each(i, func(line []byte, at place, err error) error {
-			if err != nil {
-				return nil // reported by the survey
-			}
-			a, ok := p.parser.address(line)
-			if !ok {
-				return nil
-			}
-			if last, known := p.last[a.As16()]; !known || last != at {
-				return nil
-			}
-			return p.stateLease(sink, c, i, line)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.winners(p.alive, func(r *row, of *reading) error { return p.stateLease(sink, c, r, of.file.Name()) })
 }
 
-func (p *pass) stateLease(sink feed.Sink, c *change, file int, line []byte) error {
-	name := p.files[file].Name()
-	if err := p.parser.parse(line); err != nil {
-		// The survey has read it. Something has written into the file's middle, which Kea never does.
-		p.totals.Skipped++
-		p.report(lineProblem(err, name, p.lines.number, false))
-		return nil
-	}
-	r, now := &p.parser.row, sink.Now().UnixMilli()
+func (p *pass) stateLease(sink feed.Sink, c *change, r *row, name string) error {
+	now := sink.Now().UnixMilli()
 	if at, ends := r.runsOut(); ends && (at+p.totals.Shift)*1000 <= now {
 		p.totals.Expired++
 		return nil

@@ -44,9 +44,12 @@ func TestEveryLeaseOfTheSamplesIsStorable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := newPass(t.Context(), m, files)
-		for i := range files {
-			err := p.each(i, func(line []byte, _ place, err error) error {
+		p, err := newPass(t.Context(), m, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range p.files {
+			err := r.each(p.lines, &p.parser, wholeFile, p.alive, func(line []byte, err error) error {
 				if err != nil {
 					t.Error(err)
 				} else if err := p.parser.parse(line); err != nil {
