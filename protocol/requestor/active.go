@@ -23,6 +23,9 @@ type ActiveQuery struct {
 	// bindings that are known are looked up again, and EventCatchUpComplete says Partial. With a type the same query is the recovery, and
 	// Recover must be empty.
 	Recover []Query
+	// Strict has the recovery fail, to be tried again, when a server says NotConfigured to one of its bulk queries. Else that is an answer:
+	// nobody is there, and what was known of there has ended.
+	Strict bool
 	// Table is what the subscription keeps its bindings in, to know after missing data what has ended; it may be read at any time. Nil
 	// makes one.
 	Table *Replica

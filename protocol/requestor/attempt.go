@@ -95,7 +95,7 @@ func (a *attempt) replay() error {
 		return err
 	}
 	frames := dhcpv6.NewReader(r, make([]byte, readBuffer))
-	var client Client
+	client := Client{tolerant: a.race.config.Tolerant}
 	for {
 		frame, err := frames.Next()
 		if errors.Is(err, io.EOF) {

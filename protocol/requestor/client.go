@@ -19,8 +19,12 @@ type Client struct {
 	Relay           Relay
 	HasBaseTime     bool   // whether the message had OPTION_LQ_BASE_TIME
 	BaseTime        uint32 // seconds since 2000-01-01T00:00:00Z, modulo 2^32 (RFC 7653 6.3.1)
+	// Flaw tells what of the client cannot be read, with Config.Tolerant: its relay data, and HasRelay is false; or all of it, and it has no
+	// DUID and no bindings.
+	Flaw error
 
-	levels []Option // what Relay's levels share
+	levels   []Option // what Relay's levels share
+	tolerant bool
 }
 
 // Address is a leased address: OPTION_IAADDR. Lifetimes are what remains, in seconds; 0xffffffff never ends.
@@ -66,7 +70,15 @@ func (c *Client) reset() {
 		Options:   c.Options[:0],
 		Relay:     Relay{Levels: c.Relay.Levels[:0]},
 		levels:    c.levels[:0],
+		tolerant:  c.tolerant,
 	}
+}
+
+// spoil makes c a client of which nothing can be read.
+func (c *Client) spoil(why error) {
+	has, base := c.HasBaseTime, c.BaseTime
+	c.reset()
+	c.HasBaseTime, c.BaseTime, c.Flaw = has, base, why
 }
 
 // parseMessage fills c from a LEASEQUERY-REPLY or LEASEQUERY-DATA and tells whether it holds a client.
@@ -83,7 +95,12 @@ func (c *Client) parseMessage(m dhcpv6.Message) (found bool, err error) {
 		}
 		c.HasBaseTime, c.BaseTime = true, uint32(t)
 	}
-	return true, c.parse(dhcpv6.Options(value))
+	err = c.parse(dhcpv6.Options(value))
+	if err != nil && c.tolerant {
+		c.spoil(err)
+		return true, nil
+	}
+	return true, err
 }
 
 // parse fills c from the value of an OPTION_CLIENT_DATA.
@@ -106,7 +123,9 @@ func (c *Client) parse(value dhcpv6.Options) error {
 		case dhcpv6.OptionIAPrefix:
 			err = c.prefix(data)
 		case dhcpv6.OptionLQRelayData:
-			err = c.relay(data)
+			if err = c.relay(data); err != nil && c.tolerant {
+				c.HasRelay, c.Relay, c.Flaw, err = false, Relay{Levels: c.Relay.Levels[:0]}, err, nil
+			}
 		default:
 			c.Options = append(c.Options, Option{Code: code, Data: data})
 		}
@@ -114,8 +133,11 @@ func (c *Client) parse(value dhcpv6.Options) error {
 			return fmt.Errorf("client data: %w", err)
 		}
 	}
-	if len(c.DUID) == 0 || !clt {
+	switch {
+	case len(c.DUID) == 0 || !clt:
 		return fmt.Errorf("client data without OPTION_CLIENTID or OPTION_CLT_TIME")
+	case c.tolerant && len(c.DUID) > maxDUID:
+		return fmt.Errorf("client data with a DUID of %d octets", len(c.DUID))
 	}
 	return nil
 }

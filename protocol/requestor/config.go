@@ -64,6 +64,12 @@ type Config struct {
 	// Stream makes QueryAny hand over clients as they come. An answer that breaks off after its first client is then an
 	// error: another server would begin again from the start.
 	Stream bool
+	// Tolerant takes an answer in which a client cannot be read, or its relay data cannot, and gives that client with its Flaw, rather than
+	// end the answer with ErrProtocol: for servers that get some of their messages wrong, and are better than none.
+	Tolerant bool
+	// Server is told the DUID of the server in every LEASEQUERY-REPLY that is one, before anything else of the answer is. Its error ends the
+	// attempt. The octets are the message's; it may be called by several goroutines. Nil takes any server.
+	Server func(duid []byte) error
 	// Report is told of every attempt that fails, and of every server that another is asked beside because it is silent, as it
 	// happens (Err then wraps ErrSilent). Watch tells every subscription that ends as well. It is called from within QueryAny or Watch, one
 	// call at a time. Nil tells nobody.
@@ -88,6 +94,9 @@ func (c Config) withDefaults() Config {
 	c.MinBackoff = orDefault(c.MinBackoff, DefaultMinBackoff)
 	c.MaxBackoff = max(c.MinBackoff, orDefault(c.MaxBackoff, DefaultMaxBackoff))
 	c.SpoolMemory = orDefault(c.SpoolMemory, DefaultSpoolMemory)
+	if c.Server == nil {
+		c.Server = func([]byte) error { return nil }
+	}
 	if c.Report == nil {
 		c.Report = func(Attempt) {}
 	}

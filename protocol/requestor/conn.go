@@ -47,7 +47,7 @@ func connect(ctx context.Context, server string, config Config, heard func()) (*
 			return nil, err
 		}
 	}
-	c := &Conn{server: server, config: config, heard: heard, socket: socket}
+	c := &Conn{server: server, config: config, heard: heard, socket: socket, client: Client{tolerant: config.Tolerant}}
 	c.frames = dhcpv6.NewReader(timedReader{c}, make([]byte, readBuffer))
 	var seed [4]byte
 	rand.Read(seed[:]) // never fails

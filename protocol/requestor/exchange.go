@@ -74,8 +74,13 @@ func (x *exchange) check(m dhcpv6.Message) (done bool, err error) {
 		if id, _ := m.Options.First(dhcpv6.OptionClientID); !bytes.Equal(id, x.conn.config.ClientID) {
 			return false, bad("%v without the requestor's client-id", m.Type)
 		}
-		if id, _ := m.Options.First(dhcpv6.OptionServerID); len(id) == 0 {
+		id, _ := m.Options.First(dhcpv6.OptionServerID)
+		if len(id) == 0 {
 			return false, bad("%v without server-id", m.Type)
+		}
+		if err := x.conn.config.Server(id); err != nil {
+			x.conn.broken = true
+			return false, fmt.Errorf("query to %s: %w", x.conn.server, err)
 		}
 		return false, x.status(m)
 	case m.Type == dhcpv6.MessageLeasequeryData && x.replied:

@@ -77,7 +77,7 @@ func (r *recovery) run(ctx context.Context) error {
 	w := r.subscription.watcher
 	r.base = r.since
 	for _, q := range w.query.recovery() {
-		if err := r.ask(ctx, q); err != nil {
+		if err := r.ask(ctx, q, w.query.Strict); err != nil {
 			return err
 		}
 	}
@@ -120,8 +120,9 @@ func (r *recovery) hangUp() {
 	}
 }
 
-// ask asks one bulk query and takes its answer. That the server does not know the link, or an address, is an answer: nobody is there.
-func (r *recovery) ask(ctx context.Context, q Query) error {
+// ask asks one bulk query and takes its answer. That the server does not know the link, or an address, is an answer unless strict: nobody
+// is there.
+func (r *recovery) ask(ctx context.Context, q Query, strict bool) error {
 	if r.conn == nil {
 		config := r.subscription.watcher.config
 		config.asked = r.subscription.target.asked
@@ -136,7 +137,7 @@ func (r *recovery) ask(ctx context.Context, q Query) error {
 		return err
 	}
 	err = x.run(ctx, func(_ []byte, c *Client) error { return r.take(c) })
-	if s, ok := errors.AsType[*StatusError](err); ok && s.Status == dhcpv6.StatusNotConfigured && !s.Partial {
+	if s, ok := errors.AsType[*StatusError](err); ok && s.Status == dhcpv6.StatusNotConfigured && !s.Partial && !strict {
 		r.hangUp() // a server may close behind a refusal
 		err = nil
 	}
@@ -176,7 +177,7 @@ func (r *recovery) take(c *Client) error {
 	if err != nil {
 		return &sinkError{err}
 	}
-	if err := r.tellEnded(lost); err != nil || !changed {
+	if err := r.tellEnded(lost); err != nil || !changed && c.Flaw == nil {
 		return err
 	}
 	return w.tell(&Event{
@@ -240,5 +241,5 @@ func (r *recovery) lookUp(ctx context.Context) error {
 func (r *recovery) askKnown(ctx context.Context, q Query) error {
 	w := r.subscription.watcher
 	q.BaseTime, q.RelayData, q.Options = true, w.query.RelayData, w.query.Options
-	return r.ask(ctx, q)
+	return r.ask(ctx, q, false)
 }

@@ -55,7 +55,7 @@ func (s *subscription) run(parent context.Context) (why error) {
 		// The subscription is over; closing changes nothing.
 		_ = conn.Close()
 	}()
-	s.conn, s.id = conn, conn.transactionID()
+	s.conn, s.id, s.client.tolerant = conn, conn.transactionID(), config.Tolerant
 	m, err := s.watcher.query.message(s.id, config.ClientID, s.start())
 	if err != nil {
 		return err
@@ -157,8 +157,12 @@ func (s *subscription) read(m dhcpv6.Message) (n news, err error) {
 		if id, _ := m.Options.First(dhcpv6.OptionClientID); !bytes.Equal(id, s.conn.config.ClientID) {
 			return bad("%v without the requestor's client-id", m.Type)
 		}
-		if id, _ := m.Options.First(dhcpv6.OptionServerID); len(id) == 0 {
+		id, _ := m.Options.First(dhcpv6.OptionServerID)
+		if len(id) == 0 {
 			return bad("%v without server-id", m.Type)
+		}
+		if err := s.conn.config.Server(id); err != nil {
+			return n, err
 		}
 	}
 	if value, ok := m.Options.First(dhcpv6.OptionStatusCode); ok {
