@@ -1,0 +1,222 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leasehold/leasehold/feed"
+	"github.com/leasehold/leasehold/protocol/requestor"
+)
+
+// patience is how many times each server may fail before the first subscription to a query is given up.
+const patience = 2
+
+var (
+	errDue      = errors.New("everything is to be asked for again")
+	errHopeless = errors.New("no server takes the subscription")
+)
+
+// session is subscriptions, each begun with a bulk query for everything that there is already, and one statement.
+type session struct {
+	source *Source
+	teller *teller
+	cancel context.CancelCauseFunc
+
+	mu       sync.Mutex
+	watches  []*watch
+	complete int  // watches that have told everything
+	settled  int  // watches that have, or have failed to
+	accepted bool // whether any subscription was
+	ended    bool // the statement is
+	due      *time.Timer
+}
+
+// watch is one subscription.
+type watch struct {
+	name     string
+	query    requestor.ActiveQuery
+	accepted bool
+	complete bool
+	settled  chan struct{} // closed when it has told everything that there was, or has failed to
+	failures int           // before it was first accepted
+}
+
+// subscribe runs subscriptions until everything is to be asked for anew: nil. Otherwise the error says why there are none.
+func (s *Source) subscribe(ctx context.Context, sink feed.Sink) (err error) {
+	if err := s.reach(ctx); err != nil {
+		return err
+	}
+	t, err := s.begin(ctx, sink)
+	if err != nil {
+		return &sinkError{err}
+	}
+	defer func() {
+		if closed := t.close(); closed != nil && fatal(err) == nil {
+			err = &sinkError{closed}
+		}
+	}()
+	within, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	x := &session{source: s, teller: t, cancel: cancel, watches: s.watches()}
+	err = x.run(within)
+	switch {
+	case errors.Is(context.Cause(within), errDue) && fatal(err) == nil:
+		return nil
+	case errors.Is(context.Cause(within), errHopeless) && fatal(err) == nil:
+		return context.Cause(within)
+	}
+	return err
+}
+
+// watches are the subscriptions to be made.
+func (s *Source) watches() []*watch {
+	if s.config.Everything {
+		q := requestor.ActiveQuery{Full: true, Strict: true}
+		q.RelayData, q.Options = true, s.config.Options
+		for i := range s.queries {
+			q.Recover = append(q.Recover, s.queries[i].Query)
+		}
+		return []*watch{{name: "everything", query: q, settled: make(chan struct{})}}
+	}
+	var out []*watch
+	for i := range s.queries {
+		q := requestor.ActiveQuery{Query: s.queries[i].Query, Full: true, Strict: true}
+		out = append(out, &watch{name: s.queries[i].name, query: q, settled: make(chan struct{})})
+	}
+	return out
+}
+
+// run begins one subscription when the one before has told everything that there was, so that the server answers one bulk query at a time,
+// and waits until all have ended.
+func (x *session) run(ctx context.Context) error {
+	ends := make(chan error, len(x.watches))
+	var running sync.WaitGroup
+	for i, w := range x.watches {
+		running.Go(func() { ends <- x.follow(ctx, i, w) })
+		select {
+		case <-w.settled:
+		case <-ctx.Done():
+		}
+	}
+	running.Wait()
+	close(ends)
+	x.stop()
+	var errs []error
+	for err := range ends {
+		if f := fatal(err); f != nil {
+			return err
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// stop stops the timer.
+func (x *session) stop() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.due != nil {
+		x.due.Stop()
+	}
+}
+
+// follow is one subscription, until it ends for good.
+func (x *session) follow(ctx context.Context, i int, w *watch) error {
+	s := x.source
+	config := s.requestor(func(a requestor.Attempt) { x.failed(w, a.Err) })
+	err := requestor.Watch(ctx, s.servers(), config, w.query, func(e *requestor.Event) error { return x.take(i, w, e) })
+	if f := fatal(err); f != nil || errors.Is(err, errFull) {
+		x.cancel(err)
+	}
+	if ctx.Err() == nil {
+		x.failed(w, err)
+		x.settle(w)
+	}
+	return err
+}
+
+// failed notes what has gone wrong with a subscription.
+func (x *session) failed(w *watch, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.source.troubles.set(w.name, err)
+	x.source.config.Logger.Info("A subscription failed", "query", w.name, "error", err)
+	if w.accepted {
+		x.settleLocked(w)
+		return
+	}
+	if w.failures++; w.failures >= patience*len(x.source.config.Servers) {
+		x.settleLocked(w)
+		if !x.accepted {
+			x.cancel(fmt.Errorf("%w: %w", errHopeless, err))
+		}
+	}
+}
+
+func (x *session) settle(w *watch) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.settleLocked(w)
+}
+
+// settleLocked lets the next subscription begin. Behind the last, the time runs until everything is asked for again.
+func (x *session) settleLocked(w *watch) {
+	select {
+	case <-w.settled:
+		return
+	default:
+		close(w.settled)
+	}
+	if x.settled++; x.settled == len(x.watches) {
+		x.due = time.AfterFunc(jittered(x.source.config.Every), func() { x.cancel(errDue) })
+	}
+}
+
+// take deals with an event of a subscription.
+func (x *session) take(i int, w *watch, e *requestor.Event) error {
+	s := x.source
+	if e.HasBaseTime && !e.Recovered && e.Kind != requestor.EventTerminated {
+		s.clock.sample(e.BaseTime, time.Now())
+	}
+	switch e.Kind {
+	case requestor.EventChange:
+		return x.teller.take(e.Client, i, true)
+	case requestor.EventSubscribed:
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		w.accepted, x.accepted = true, true
+		s.troubles.set(subscribing, nil)
+		s.troubles.set(w.name, nil)
+	case requestor.EventTerminated:
+		s.troubles.set(w.name, e.Err)
+	case requestor.EventDataMissing:
+		s.config.Logger.Info("The server cannot tell all that has changed; everything is asked for", "query", w.name)
+	case requestor.EventCatchUpComplete:
+		s.troubles.set(w.name, nil)
+		if e.Recovered {
+			return x.completed(w)
+		}
+	}
+	return nil
+}
+
+// completed notes that a subscription has told everything that there was; behind the last, what nobody told of is gone.
+func (x *session) completed(w *watch) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !w.complete {
+		w.complete = true
+		x.complete++
+	}
+	if x.complete == len(x.watches) && !x.ended {
+		x.ended = true
+		if err := x.teller.end(); err != nil {
+			return err
+		}
+	}
+	x.settleLocked(w)
+	return nil
+}
