@@ -24,7 +24,7 @@ func feedCommand() *cobra.Command {
 		Short: "Feed a cluster with the leases of a DHCP server",
 		Long:  "Feed a cluster with the leases of a DHCP server. It runs where the server's leases can be read, and speaks to any node.",
 	}
-	c.AddCommand(feedKeaCommand())
+	c.AddCommand(feedKeaCommand(), pushCommand())
 	return c
 }
 
