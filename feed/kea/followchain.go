@@ -1,0 +1,211 @@
+package kea
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// maxChained is how many files may wait to be read while Kea goes on rotating. Each holds a descriptor, and its octets on the
+// disk.
+const maxChained = 16
+
+// chain is the lease file, and the files that took its name since: each the direct successor of the one before, so that reading
+// them one after the other misses nothing.
+//
+// Kea closes the file before it renames it, so a file that the name means no more is whole, and an open descriptor reads it to its
+// end whatever becomes of it. The name is looked at often, also while the files are not read, because what proves a succession
+// stays for a few milliseconds.
+type chain struct {
+	disk  disk
+	path  string
+	files []*reading // the first is being read; the last is what the name meant when it was looked at
+	held  []*reading // that were read to their end, and are needed once more
+	holds bool       // whether files that were read to their end are held
+
+	broken  *gap // how it ended; what the name means now is not known to succeed the last
+	missing bool // the name meant nothing when it was looked at
+	removed bool // and that was not Kea
+}
+
+// gap is how a chain ends.
+type gap struct {
+	reason string
+	doubt  bool // whether Kea may know leases that its files do not have
+}
+
+func (g *gap) Error() string { return g.reason }
+
+// look finds out whether the name means another file by now. Its error is one that time may heal.
+func (c *chain) look() error {
+	if c.broken != nil {
+		return nil
+	}
+	last := c.files[len(c.files)-1]
+	now, err := c.disk.stat(c.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return c.absent(last)
+	case err != nil:
+		return fmt.Errorf("look at lease file: %w", err)
+	}
+	c.missing = false
+	if !os.SameFile(now, last.info) {
+		return c.succeed(last)
+	}
+	c.removed = false
+	if now.Size() < last.next.offset {
+		c.broken = &gap{"the lease file was truncated", true}
+		last.next = mark{offset: now.Size(), number: last.next.number}
+	}
+	return nil
+}
+
+// absent is for a name that means nothing: Kea is about to create the file, or somebody took it away while Kea writes to it.
+func (c *chain) absent(last *reading) error {
+	if !c.missing {
+		c.missing = true
+		return nil // mostly Kea's next step is done when it is looked at again
+	}
+	rotated, err := c.isLast(last, c.path+".1")
+	if err != nil {
+		return err
+	}
+	c.removed = c.removed || !rotated
+	return fmt.Errorf("look at lease file %s: %w", c.path, fs.ErrNotExist)
+}
+
+// succeed takes the file that has taken the last one's name, if it is the direct successor: it is opened first, and if the last
+// has the name .1 after that, Kea cannot have rotated twice, for it never replaces a .1.
+func (c *chain) succeed(last *reading) error {
+	file, err := c.disk.open(c.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // renamed again; the next look sees to it
+	case err != nil:
+		return fmt.Errorf("open lease file: %w", err)
+	}
+	next, err := newReading(file)
+	if err == nil && !os.SameFile(next.info, last.info) {
+		err = c.judge(last)
+		if err == nil && c.broken == nil {
+			c.files = append(c.files, next)
+			return nil
+		}
+	}
+	return errors.Join(err, file.Close())
+}
+
+// judge breaks the chain unless what was opened just now succeeds the last file.
+func (c *chain) judge(last *reading) error {
+	rotated, err := c.isLast(last, c.path+".1")
+	if err != nil {
+		return err
+	}
+	dumped, err := c.dumped(last)
+	switch {
+	case err != nil:
+		return err
+	case dumped:
+		c.broken = &gap{"lease6-write replaced the lease file", false}
+	case !rotated:
+		compacted, err := c.compacted(last)
+		if err != nil {
+			return err
+		}
+		if compacted {
+			c.broken = &gap{"the lease file was rotated, and perhaps more than once", false}
+		} else {
+			c.broken = &gap{"the lease file was replaced, and not by Kea", !c.removed}
+		}
+	case len(c.files) == maxChained:
+		c.broken = &gap{"the lease file was rotated often while nothing could be read", false}
+	}
+	return nil
+}
+
+// isLast tells whether a name means the last file.
+func (c *chain) isLast(last *reading, name string) (bool, error) {
+	info, err := c.disk.stat(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("look at rotated lease file: %w", err)
+	}
+	return err == nil && os.SameFile(info, last.info), nil
+}
+
+// dumped tells whether lease6-write has replaced the last file or a successor of it that was never seen: what it replaces gets the
+// name .bak with a number. Such a successor was written to after the last file.
+func (c *chain) dumped(last *reading) (bool, error) {
+	names, err := c.disk.siblings(c.path + ".bak")
+	if err != nil {
+		return false, fmt.Errorf("look for replaced lease files: %w", err)
+	}
+	for _, name := range names {
+		if newer, err := c.since(last, name); newer || err != nil {
+			return newer, err
+		}
+	}
+	return false, nil
+}
+
+// compacted tells whether LFC has made anything since the last file was written to.
+func (c *chain) compacted(last *reading) (bool, error) {
+	for _, suffix := range []string{".completed", ".2", ".1"} {
+		if newer, err := c.since(last, c.path+suffix); newer || err != nil {
+			return newer, err
+		}
+	}
+	return false, nil
+}
+
+// since tells whether a name means a file that was written to no earlier than the last one, or that one.
+func (c *chain) since(last *reading, name string) (bool, error) {
+	then, err := last.file.Stat()
+	if err != nil {
+		return false, fmt.Errorf("look at open lease file: %w", err)
+	}
+	now, err := c.disk.stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look at lease file: %w", err)
+	}
+	return os.SameFile(now, then) || !now.ModTime().Before(then.ModTime()), nil
+}
+
+// whole tells whether the file that is being read is at its end for ever when nothing more can be read of it.
+func (c *chain) whole() bool { return len(c.files) > 1 || (c.broken != nil && !c.broken.doubt) }
+
+// pass goes on to the successor of the file that is being read.
+func (c *chain) pass() error {
+	old := c.files[0]
+	c.files = c.files[1:]
+	if c.holds {
+		c.held = append(c.held, old)
+		return nil
+	}
+	return old.file.Close()
+}
+
+// release closes what is held.
+func (c *chain) release() error {
+	c.holds = false
+	var errs []error
+	for _, r := range c.held {
+		errs = append(errs, r.file.Close())
+	}
+	c.held = nil
+	return errors.Join(errs...)
+}
+
+// close closes everything.
+func (c *chain) close() error {
+	err := c.release()
+	for _, r := range c.files {
+		err = errors.Join(err, r.file.Close())
+	}
+	c.files = nil
+	return err
+}
