@@ -200,7 +200,9 @@ func refuse(s dhcpv6.Status) script {
 	return func(p *peer) { p.reply(status(s)) }
 }
 
-func status(s dhcpv6.Status) dhcpv6.Options { return must(dhcpv6.StatusCode{Status: s, Text: "because"}) }
+func status(s dhcpv6.Status) dhcpv6.Options {
+	return must(dhcpv6.StatusCode{Status: s, Text: "because"})
+}
 
 // base is a base time, so many seconds behind noon.
 func base(at uint32) dhcpv6.Options { return must(dhcpv6.BaseTime(noon + at)) }
