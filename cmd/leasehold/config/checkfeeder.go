@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -157,12 +159,35 @@ func (c *checker) upstream(key string, u *Upstream) {
 	for i, s := range u.Servers {
 		c.hostPort(fmt.Sprintf("%s.servers[%d]", key, i), s)
 	}
-	if !u.Active && len(u.Links)+len(u.RelayID)+len(u.Remote)+len(u.Clients) == 0 {
-		c.errorf(key, "asks for nothing: give links, relay_ids, remote_ids or client_ids, or set active")
+	if len(u.Links)+len(u.RelayIDs)+len(u.RemoteIDs)+len(u.ClientIDs) == 0 {
+		c.errorf(key, "asks for nothing: give links, relay_ids, remote_ids or client_ids")
+	}
+	if u.Everything && !u.Active {
+		c.errorf(key+".everything", "goes with active")
 	}
 	c.links(key+".links", u.Links)
 	c.clientTLS(key+".tls", &u.TLS)
+	if u.TLS.Certificate == "" && (u.TLS.CA != "" || u.TLS.ServerName != "") {
+		c.errorf(key+".tls", "servers want to see a certificate: give certificate and key")
+	}
+	c.identifiers(key+".relay_ids", u.RelayIDs, 130)
+	c.identifiers(key+".client_ids", u.ClientIDs, 130)
+	for i, s := range u.RemoteIDs {
+		number, rest, _ := strings.Cut(s, ":")
+		if _, err := strconv.ParseUint(number, 10, 32); err != nil {
+			c.errorf(fmt.Sprintf("%s.remote_ids[%d]", key, i), "%q: want ENTERPRISE:HEX", s)
+		}
+		c.identifiers(fmt.Sprintf("%s.remote_ids[%d]", key, i), []string{rest}, 1024)
+	}
 	c.resync(key+".every", u.Every)
+}
+
+func (c *checker) identifiers(key string, hex []string, most int) {
+	for i, s := range hex {
+		if b, err := parseHex(s); err != nil || len(b) == 0 || len(b) > most {
+			c.errorf(fmt.Sprintf("%s[%d]", key, i), "%q: want 1 to %d octets in hex", s, most)
+		}
+	}
 }
 
 func (c *checker) links(key string, links []Link) {

@@ -90,14 +90,17 @@ type Link struct {
 
 // Upstream is a server that is asked by leasequery.
 type Upstream struct {
-	Servers []string      `yaml:"servers"` // host:port, asked in turn
-	TLS     ClientTLS     `yaml:"tls"`     // STARTTLS where a CA or a certificate is given
-	Active  bool          `yaml:"active"`  // subscribe (RFC 7653) between the full bulk leasequeries
-	Every   time.Duration `yaml:"every"`   // how often everything is asked for
-	Links   []Link        `yaml:"links"`   // each is asked for by an address in its first prefix
-	RelayID []string      `yaml:"relay_ids"`
-	Remote  []string      `yaml:"remote_ids"` // ENTERPRISE:HEX
-	Clients []string      `yaml:"client_ids"`
+	Servers []string  `yaml:"servers"` // host:port, asked in turn
+	TLS     ClientTLS `yaml:"tls"`     // STARTTLS where a certificate is given
+	// Queries are what the server is asked, one after the other: of each link by an address in each of its prefixes.
+	Links     []Link   `yaml:"links"`
+	RelayIDs  []string `yaml:"relay_ids"`  // hex
+	RemoteIDs []string `yaml:"remote_ids"` // ENTERPRISE:HEX
+	ClientIDs []string `yaml:"client_ids"` // hex
+
+	Active     bool          `yaml:"active"`     // subscribe (RFC 7653) between the full bulk leasequeries
+	Everything bool          `yaml:"everything"` // with Active: subscribe once, to all that the server has
+	Every      time.Duration `yaml:"every"`      // how often everything is asked for; 0: the package's choice
 }
 
 // DefaultResync is how often a source states everything again when nothing else asks for it.

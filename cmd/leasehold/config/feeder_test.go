@@ -77,6 +77,9 @@ func TestFeederRefused(t *testing.T) {
 		"relay":                 {oneSource + "  dnsmasq: {leases: /l, links: [{name: x, prefixes: [\"2001:db8::/64\"], relays: [here]}]}\n", "want an IPv6 address"},
 		"upstream of nothing":   {oneSource + "  upstream: {servers: [\"a:547\"]}\n", "asks for nothing"},
 		"upstream of nobody":    {oneSource + "  upstream: {active: true}\n", "servers: is empty"},
+		"everything alone":      {oneSource + "  upstream: {servers: [\"a:547\"], everything: true, client_ids: [\"01\"]}\n", "everything: goes with active"},
+		"remote-id":             {oneSource + "  upstream: {servers: [\"a:547\"], remote_ids: [\"x:01\"]}\n", "want ENTERPRISE:HEX"},
+		"relay-id":              {oneSource + "  upstream: {servers: [\"a:547\"], relay_ids: [zz]}\n", "relay_ids[0]: \"zz\": want 1 to 130 octets"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := ParseFeeder("/d/f.yaml", []byte(tc.file), nil)
