@@ -170,3 +170,43 @@ func TestGoldenOfLevel3(t *testing.T) {
 		t.Errorf("level %d after a restore, want 3 and the same octets again", g.Level())
 	}
 }
+
+// TestGoldenOfLevel4 goes on from the snapshot of level 3 with what came with level 4: what a sweep has ended, another source
+// states again.
+func TestGoldenOfLevel4(t *testing.T) {
+	old, err := os.ReadFile(filepath.Join("testdata", "v3", "snapshot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := restore(t, old)
+	if f.Level() != lastLevel || !bytes.Equal(snapshotOf(t, f), old) {
+		t.Errorf("level %d after a snapshot of level 3, want the same octets again", f.Level())
+	}
+	b := newLog(t)
+	b.clock += 3700_000
+	b.logs = make([]*raft.Log, f.Applied())
+	level := b.add(AppendLevel(nil, 4), nil)
+	level.Data = golden(t, "v4", "level.entry", level.Data)
+	apply(t, f, level)
+	s := Session{Source: "kea", Epoch: 4}
+	next := func() Session { s.Sequence++; return s }
+	apply(t, f, b.changes(next(), upsert(8)))
+	apply(t, f, b.begin(next(), false))
+	apply(t, f, b.end(next()))
+	b.clock += 1000
+	if r := apply(t, f, b.tick(100)); r.Counts.Swept != 1 {
+		t.Errorf("the sweep: %+v", r.Counts)
+	}
+	again := upsert(8)
+	again.AgeMS = 60_000
+	if r := apply(t, f, b.changes(Session{Source: "other", Epoch: 1, Sequence: 1}, again)); r.Counts.Changed != 1 {
+		t.Errorf("what was swept, stated by another source: %+v", r.Counts)
+	}
+	want := golden(t, "v4", "snapshot", snapshotOf(t, f))
+	if got := snapshotOf(t, f); !bytes.Equal(got, want) {
+		t.Errorf("the snapshot is written differently now, from octet %d on", firstDifference(got, want))
+	}
+	if g := restore(t, want); g.Level() != 4 || !bytes.Equal(snapshotOf(t, g), want) {
+		t.Errorf("level %d after a restore, want 4 and the same octets again", g.Level())
+	}
+}

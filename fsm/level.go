@@ -17,11 +17,12 @@ const (
 	FirstLevel  uint32 = 1 // changes, resyncs, ticks and settings
 	hashedLevel uint32 = 2 // applied entries are hashed, checkpoints compare the hashes; levels can be raised
 	lastLevel   uint32 = 3 // ends that no source reports keep the client's last transaction
-	MaxLevel    uint32 = lastLevel
+	sweptLevel  uint32 = 4 // what a sweep has ended any source may state again
+	MaxLevel    uint32 = sweptLevel
 )
 
 // snapshotVersions is the version of the snapshots that are written at each level.
-var snapshotVersions = [MaxLevel + 1]uint16{FirstLevel: 1, hashedLevel: 2, lastLevel: 3}
+var snapshotVersions = [MaxLevel + 1]uint16{FirstLevel: 1, hashedLevel: 2, lastLevel: 3, sweptLevel: 3}
 
 // Level is the level that is active: what the log has raised it to.
 func (f *FSM) Level() uint32 { return f.level.Load() }
@@ -58,6 +59,9 @@ func (f *FSM) applyLevel(e opened, r *Result) error {
 func (f *FSM) heedLevel() {
 	if f.level.Load() >= lastLevel {
 		f.store.Load().KeepLastTransaction()
+	}
+	if f.level.Load() >= sweptLevel {
+		f.store.Load().ReviveSwept()
 	}
 }
 

@@ -75,7 +75,7 @@ func TestHaltsAtAnEntryOfALevelThatCannotBeRead(t *testing.T) {
 		reason error
 		text   string
 	}{
-		"next level":                {level(uint64(MaxLevel) + 1), ErrVersion, "(level): format version not known here: the cluster goes on to level 4, this version reads levels up to 3: run the newer version"},
+		"next level":                {level(uint64(MaxLevel) + 1), ErrVersion, "(level): format version not known here: the cluster goes on to level 5, this version reads levels up to 4: run the newer version"},
 		"a level of 33 bits":        {level(1<<32 + 1), ErrVersion, "level 4294967297"},
 		"level 0":                   {level(0), ErrCorrupt, "level at offset"},
 		"level with octets behind":  {longer(level(2)), ErrCorrupt, "1 octets too many"},

@@ -164,7 +164,7 @@ func TestSnapshotThatDoesNotFitTogetherIsRefused(t *testing.T) {
 	}{
 		"text":                     {[]byte(strings.Repeat("not a snapshot ", 10)), "snapshot: header: corrupt: magic"},
 		"newer version":            {joined(with(head, 9, 4), blocks...), "snapshot: header: format version not known here: version 4, this node reads versions up to 3: run the newer version"},
-		"newer level":              {joined(with(with(head, 9, 3), 11, 4), blocks...), "snapshot: header: format version not known here: written at level 4, this node reads levels up to 3: run the newer version"},
+		"newer level":              {joined(with(with(head, 9, 3), 11, 5), blocks...), "snapshot: header: format version not known here: written at level 5, this node reads levels up to 4: run the newer version"},
 		"version 2 at level 1":     {joined(with(head, 9, 2), blocks...), "snapshot: header: corrupt: version and level 00020000"},
 		"version 2 at level 3":     {joined(with(with(head, 9, 2), 11, 3), blocks...), "snapshot: header: corrupt: version and level 00020003"},
 		"version 1 at level 2":     {joined(with(head, 11, 2), blocks...), "snapshot: header: corrupt: version and level 00010002"},

@@ -27,6 +27,7 @@ type News struct {
 	SameSource bool  // whether the source that owns what is known reports it
 	Age        Age   // by last transaction time
 	Ended      bool  // whether what is known is an end rather than a binding in force
+	Swept      bool  // whether it is an end because the owner's full statement no longer had it
 	Higher     bool  // whether the reporting source's name sorts after the owner's: settles a tie between sources
 }
 
@@ -36,16 +37,17 @@ type News struct {
 //	                             older    equal                          newer
 //	upsert / live  takes effect  ignored  the higher source name wins    takes effect
 //	upsert / ended takes effect  ignored  ignored: at a tie the end wins takes effect
+//	upsert / swept takes effect  takes effect, of any age
 //	end / live     takes effect  ignored  takes effect                   takes effect
 //	end / ended    ignored       ignored  ignored                        ignored
 //
 // Within a source its own order is the truth, whatever its clock does; between sources the newest last transaction is (RFC
-// 5007 4.3.4). An end must also match the client and IAID of what is known; the caller checks that first.
+// 5007 4.3.4). A sweep tells of one source's silence, not of the client: it stands in nobody's way. An end must also match the client and IAID of what is known; the caller checks that first.
 func (n News) Wins() bool {
 	switch {
 	case n.Event == End && n.Ended:
 		return false
-	case n.SameSource || n.Age == Newer:
+	case n.SameSource || n.Age == Newer || n.Event == Upsert && n.Swept:
 		return true
 	case n.Age == Older:
 		return false

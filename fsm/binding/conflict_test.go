@@ -6,20 +6,22 @@ func TestConflictTable(t *testing.T) {
 	const ignored, effect = false, true
 	for _, row := range []struct {
 		event              Event
-		ended              bool
+		ended, swept       bool
 		sameSource         bool // of any age
 		older              bool
 		equalLow, equalTop bool // the reporting source's name sorts before, or after, the owner's
 		newer              bool
 	}{
-		{Upsert, false, effect, ignored, ignored, effect, effect},
-		{Upsert, true, effect, ignored, ignored, ignored, effect},
-		{End, false, effect, ignored, effect, effect, effect},
-		{End, true, ignored, ignored, ignored, ignored, ignored},
+		{Upsert, false, false, effect, ignored, ignored, effect, effect},
+		{Upsert, true, true, effect, effect, effect, effect, effect},
+		{Upsert, true, false, effect, ignored, ignored, ignored, effect},
+		{End, false, false, effect, ignored, effect, effect, effect},
+		{End, true, false, ignored, ignored, ignored, ignored, ignored},
+		{End, true, true, ignored, ignored, ignored, ignored, ignored},
 	} {
 		for _, age := range []Age{Older, Equal, Newer} {
 			for _, higher := range []bool{false, true} {
-				news := News{Event: row.event, Ended: row.ended, SameSource: true, Age: age, Higher: higher}
+				news := News{Event: row.event, Ended: row.ended, Swept: row.swept, SameSource: true, Age: age, Higher: higher}
 				if got := news.Wins(); got != row.sameSource {
 					t.Errorf("%+v wins: %v, want %v", news, got, row.sameSource)
 				}

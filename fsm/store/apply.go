@@ -130,6 +130,7 @@ func (s *Store) wins(event binding.Event, src *source, old *entry, lt binding.Ti
 		SameSource: old.source == src.number,
 		Age:        binding.CompareAge(lt, old.told()),
 		Ended:      old.ended(),
+		Swept:      s.revive && old.state == binding.Swept,
 		Higher:     src.name > s.sourceAt(old.source).name,
 	}.Wins()
 }

@@ -34,6 +34,10 @@ func (s *Store) end(src *source, c *binding.Change) outcome {
 // of the end in its place.
 func (s *Store) KeepLastTransaction() { s.keepLast = true }
 
+// ReviveSwept makes what a sweep has ended anybody's to state from now on. Before, a sweep stood in the way of what other sources
+// had said before it.
+func (s *Store) ReviveSwept() { s.revive = true }
+
 // finish turns a binding in force into an end that no source reports, kept in its client's record until it is pruned. live may not
 // alias a record.
 func (s *Store) finish(lh uint64, duid []byte, live *entry, reason binding.State) {

@@ -20,6 +20,7 @@ type model struct {
 	history  binding.Time
 	since    binding.Time
 	keepLast bool // ends that no source reports keep the last transaction
+	revive   bool // anybody may state what was swept
 }
 
 type modelSource struct {
@@ -162,7 +163,7 @@ func (m *model) wins(e binding.Event, source string, lt binding.Time, old *held)
 		known = old.changed
 	}
 	return binding.News{Event: e, SameSource: source == old.source, Age: binding.CompareAge(lt, known),
-		Ended: old.state != binding.Active, Higher: source > old.source}.Wins()
+		Ended: old.state != binding.Active, Swept: m.revive && old.state == binding.Swept, Higher: source > old.source}.Wins()
 }
 
 func (m *model) apply(source string, c *binding.Change) {

@@ -39,6 +39,7 @@ type Store struct {
 	history      binding.Time
 	historySince binding.Time
 	keepLast     bool   // see KeepLastTransaction
+	revive       bool   // see ReviveSwept
 	forgotten    uint64 // the mark of the newest end that was forgotten here, if historySince comes from it
 
 	current *state // the newest pinned state, if nothing was written since

@@ -146,7 +146,7 @@ func (x *machine) restore(t *rapid.T) {
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
 		t.Fatal("a restored store writes another snapshot")
 	}
-	s.crowd, s.keepLast = x.store.crowd, x.store.keepLast
+	s.crowd, s.keepLast, s.revive = x.store.crowd, x.store.keepLast, x.store.revive
 	s.Continue(x.store)
 	for _, h := range x.views {
 		if err := h.same(); err != nil {
@@ -166,6 +166,11 @@ func (x *machine) setHistory(t *rapid.T) {
 func (x *machine) keepLast(*rapid.T) {
 	x.store.KeepLastTransaction()
 	x.model.keepLast = true
+}
+
+func (x *machine) revive(*rapid.T) {
+	x.store.ReviveSwept()
+	x.model.revive = true
 }
 
 // check compares with the model after each step: all clients, and every fifth time everything that can be asked.
@@ -194,8 +199,8 @@ func testMachine(t *testing.T, h hasher) {
 		t.Repeat(map[string]func(*rapid.T){
 			"apply": x.apply, "apply again": x.apply, "apply once more": x.apply, "resync": x.resync, "tick": x.tick,
 			"maintain": x.maintain, "hold": x.hold, "release": x.release, "restore": x.restore, "set history": x.setHistory,
-			"keep the last transaction": x.keepLast,
-			"":                          x.check,
+			"keep the last transaction": x.keepLast, "revive what was swept": x.revive,
+			"": x.check,
 		})
 		x.compare(t, true)
 		for i := range x.views {
