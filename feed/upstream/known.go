@@ -9,8 +9,12 @@ import (
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
-// jitter is by how many seconds what is told of one and the same transaction may differ: each of its times is rounded to seconds somewhere.
-const jitter = 2
+// By how many seconds what is told of one and the same transaction may differ, because each time is rounded to seconds somewhere. Two
+// transactions that are no farther apart cannot be told from one.
+const (
+	baseJitter    = 1 // where times count from a base time
+	arrivalJitter = 2 // where they count from when a message came
+)
 
 // errFull says that the server has more bindings than may be known.
 var errFull = errors.New("the server tells of more bindings than may be known")
@@ -48,17 +52,17 @@ func (l lease) end(lifetime uint32) int64 {
 }
 
 // sameEnds tells whether news, told at the second now, says of both lifetimes that they end when l says.
-func (l lease) sameEnds(news lease, now int64) bool {
-	if !near(l.ends(), news.ends()) {
+func (l lease) sameEnds(news lease, now, jitter int64) bool {
+	if !near(l.ends(), news.ends(), jitter) {
 		return false
 	}
 	if news.preferred == 0 {
 		return l.preferred == 0 || l.end(l.preferred) <= now+jitter
 	}
-	return l.preferred != 0 && near(l.end(l.preferred), news.end(news.preferred))
+	return l.preferred != 0 && near(l.end(l.preferred), news.end(news.preferred), jitter)
 }
 
-func near(a, b int64) bool { return a == b || a < b && b-a <= jitter || a > b && a-b <= jitter }
+func near(a, b, jitter int64) bool { return a <= b && b-a <= jitter || a > b && a-b <= jitter }
 
 // entry is what is known of a binding.
 type entry struct {

@@ -73,7 +73,7 @@ func (c *change) end(t *teller, m *message, p place, old *entry) *ingestv1.Chang
 	e, at := c.ending.End, m.now
 	e.Kind, e.Address, e.PrefixLength, e.Duid = kindOf(p), c.address(p.prefix().Addr()), uint32(p.bits), m.DUID
 	e.Reason = ingestv1.Reason_REASON_DELETED
-	if ends := old.ends(); ends <= m.now+jitter {
+	if ends := old.ends(); ends <= m.now+m.jitter {
 		e.Reason, at = ingestv1.Reason_REASON_EXPIRED, min(ends, m.now)
 	}
 	e.AgeMs = age(t.sink.Now(), m, at)

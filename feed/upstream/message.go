@@ -25,6 +25,7 @@ type message struct {
 	query  int   // number of the query, or of the subscription
 	now    int64 // when it was made: seconds since 1970 on the server's clock if it has told it
 	skew   int64 // that clock minus this machine's, in milliseconds
+	jitter int64
 	client uint64
 	link   int16
 }
@@ -36,10 +37,10 @@ func noDUID(duid []byte) bool {
 
 // describe finds the time that the message's times count from.
 func (t *teller) describe(c *requestor.Client, query int) message {
-	m := message{Client: c, query: query, client: t.source.known.client(c.DUID), now: time.Now().Unix()}
+	m := message{Client: c, query: query, client: t.source.known.client(c.DUID), now: time.Now().Unix(), jitter: arrivalJitter}
 	if c.HasBaseTime {
 		skew, _ := t.source.clock.skew()
-		m.now, m.skew = epoch2000+int64(c.BaseTime), skew.Milliseconds()
+		m.now, m.skew, m.jitter = epoch2000+int64(c.BaseTime), skew.Milliseconds(), baseJitter
 	}
 	return m
 }
@@ -68,7 +69,7 @@ func (t *teller) collectOne(m *message, p netip.Prefix, delegated bool, preferre
 	n := news{place: placeOf(p, delegated), ended: valid == 0, lease: lease{last, granted(valid, m.LastTransaction), granted(min(preferred, valid), m.LastTransaction)}}
 	if old, ok := t.source.known.entries[n.place]; ok {
 		n.old, n.mine, n.other = old, old.client == m.client, old.client != m.client
-		n.same = n.mine && !n.ended && old.sameEnds(n.lease, m.now)
+		n.same = n.mine && !n.ended && old.sameEnds(n.lease, m.now, m.jitter)
 	}
 	t.news = append(t.news, n)
 }
@@ -79,7 +80,7 @@ func granted(remains, ago uint32) uint32 {
 		return 0
 	}
 	sum := uint64(remains) + uint64(ago)
-	if remains == binding.Infinity || remains > 1<<31 && sum >= uint64(binding.Infinity-jitter) {
+	if remains == binding.Infinity || remains > 1<<31 && sum >= uint64(binding.Infinity-arrivalJitter) {
 		return binding.Infinity
 	}
 	return uint32(min(sum, uint64(binding.Infinity-1)))

@@ -140,14 +140,14 @@ func (t *teller) take(c *requestor.Client, query int, live bool) error {
 func (t *teller) upsert(m *message, n *news, moved bool) error {
 	e := entry{lease: n.lease, client: m.client, statement: t.statement, link: m.link, teller: int16(m.query), holders: 1 << (m.query % 64)}
 	again := (n.mine || n.other) && n.old.statement == t.statement && n.old.teller != e.teller // another query has stated it already
-	if again && n.last+jitter < n.old.last {
+	if again && n.last+m.jitter < n.old.last {
 		if n.mine {
 			n.old.holders |= e.holders
 			return t.put(n.place, n.old)
 		}
 		return nil // older than what is known
 	}
-	unchanged := n.same && (moved || near(n.last, n.old.last))
+	unchanged := n.same && (moved || near(n.last, n.old.last, m.jitter))
 	if unchanged {
 		e.lease = n.old.lease
 	}

@@ -146,8 +146,8 @@ func TestWhatMessagesComeTo(t *testing.T) {
 			{1, 100, false, with(of("c", 0), na, 5, 9)}, {0, 100, false, with(of("d", 0), far, 5, 9, pd, 5, 9)},
 		}, []string{at(na, "c", 5, 9, 100, "all"), at(far, "d", 5, 9, 100, "one"), at(pd, "d", 5, 9, 100, "one")}},
 		{"the link where the client is known to be, or that holds its address", twoLinks, []said{
-			{0, 100, false, with(of("d", 0), far, 5, 9)}, {2, 102, false, with(of("d", 0), far, 5, 9, pd, 5, 9)}, {2, 100, false, with(of("e", 0), nb, 5, 9)},
-		}, []string{at(far, "d", 5, 9, 100, "one"), at(pd, "d", 5, 9, 102, "one"), at(nb, "e", 5, 9, 100, "one")}},
+			{0, 100, false, with(of("d", 0), far, 5, 9)}, {2, 102, false, with(of("d", 2), far, 3, 7, pd, 3, 7)}, {2, 100, false, with(of("e", 0), nb, 5, 9)},
+		}, []string{at(far, "d", 5, 9, 100, "one"), at(pd, "d", 5, 9, 100, "one"), at(nb, "e", 5, 9, 100, "one")}},
 		{"the link that holds the link-address nearest to the client", twoLinks, []said{
 			{2, 100, false, relayed("2001:db8:1::1", "2001:db8:5::1", "fe80::1", "::")},
 		}, []string{at(pd, "c", 5, 9, 100, "all")}},
