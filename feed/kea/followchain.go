@@ -72,7 +72,11 @@ func (c *chain) absent(last *reading) error {
 	if err != nil {
 		return err
 	}
-	c.removed = c.removed || !rotated
+	replaced, _, err := c.dumped(last)
+	if err != nil {
+		return err
+	}
+	c.removed = c.removed || (!rotated && !replaced)
 	return fmt.Errorf("look at lease file %s: %w", c.path, fs.ErrNotExist)
 }
 
@@ -97,30 +101,30 @@ func (c *chain) succeed(last *reading) error {
 	return errors.Join(err, file.Close())
 }
 
-// judge breaks the chain unless what was opened just now succeeds the last file.
+// judge breaks the chain unless what was opened just now succeeds the last file. It does after lease6-write too, which dumps Kea's
+// memory into a new file: the last then has a name with .bak, and LFC has made nothing since.
 func (c *chain) judge(last *reading) error {
 	rotated, err := c.isLast(last, c.path+".1")
 	if err != nil {
 		return err
 	}
-	dumped, err := c.dumped(last)
-	switch {
+	replaced, again, err := c.dumped(last)
+	if err != nil {
+		return err
+	}
+	compacted, err := c.compacted(last)
+	switch direct := (rotated && !again) || (replaced && !compacted); {
 	case err != nil:
 		return err
-	case dumped:
-		c.broken = &gap{"lease6-write replaced the lease file", false}
-	case !rotated:
-		compacted, err := c.compacted(last)
-		if err != nil {
-			return err
-		}
-		if compacted {
-			c.broken = &gap{"the lease file was rotated, and perhaps more than once", false}
-		} else {
-			c.broken = &gap{"the lease file was replaced, and not by Kea", !c.removed}
-		}
-	case len(c.files) == maxChained:
+	case direct && len(c.files) < maxChained:
+	case direct:
 		c.broken = &gap{"the lease file was rotated often while nothing could be read", false}
+	case replaced || again:
+		c.broken = &gap{"lease6-write replaced the lease file, and it was rotated", false}
+	case compacted:
+		c.broken = &gap{"the lease file was rotated, and perhaps more than once", false}
+	default:
+		c.broken = &gap{"the lease file was replaced, and not by Kea", !c.removed}
 	}
 	return nil
 }
@@ -134,19 +138,25 @@ func (c *chain) isLast(last *reading, name string) (bool, error) {
 	return err == nil && os.SameFile(info, last.info), nil
 }
 
-// dumped tells whether lease6-write has replaced the last file or a successor of it that was never seen: what it replaces gets the
-// name .bak with a number. Such a successor was written to after the last file.
-func (c *chain) dumped(last *reading) (bool, error) {
+// dumped tells whether lease6-write has replaced the last file, or again a successor of it that was never seen: what it replaces
+// gets the name .bak with a number. Such a successor was written to after the last file.
+func (c *chain) dumped(last *reading) (replaced, again bool, err error) {
 	names, err := c.disk.siblings(c.path + ".bak")
 	if err != nil {
-		return false, fmt.Errorf("look for replaced lease files: %w", err)
+		return false, false, fmt.Errorf("look for replaced lease files: %w", err)
 	}
 	for _, name := range names {
-		if newer, err := c.since(last, name); newer || err != nil {
-			return newer, err
+		is, err := c.isLast(last, name)
+		if err != nil {
+			return false, false, err
 		}
+		newer, err := c.since(last, name)
+		if err != nil {
+			return false, false, err
+		}
+		replaced, again = replaced || is, again || (newer && !is)
 	}
-	return false, nil
+	return replaced, again, nil
 }
 
 // compacted tells whether LFC has made anything since the last file was written to.
@@ -159,7 +169,7 @@ func (c *chain) compacted(last *reading) (bool, error) {
 	return false, nil
 }
 
-// since tells whether a name means a file that was written to no earlier than the last one, or that one.
+// since tells whether a name means a file that was written to no earlier than the last one.
 func (c *chain) since(last *reading, name string) (bool, error) {
 	then, err := last.file.Stat()
 	if err != nil {
@@ -172,7 +182,7 @@ func (c *chain) since(last *reading, name string) (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("look at lease file: %w", err)
 	}
-	return os.SameFile(now, then) || !now.ModTime().Before(then.ModTime()), nil
+	return !now.ModTime().Before(then.ModTime()), nil
 }
 
 // whole tells whether the file that is being read is at its end for ever when nothing more can be read of it.

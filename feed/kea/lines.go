@@ -53,10 +53,10 @@ func (l *lines) next() ([]byte, error) {
 			return nil, err
 		}
 	}
-	l.start = l.end
 	if l.ended {
 		return nil, io.EOF
 	}
+	l.start = l.end
 	line, err := l.in.ReadSlice('\n')
 	l.end += int64(len(line))
 	if len(line) > 0 {
