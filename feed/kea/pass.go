@@ -69,14 +69,7 @@ func (p *pass) octets() (sum int64) {
 // stateLinks states the links of Kea's configuration.
 func (p *pass) stateLinks(sink feed.Sink, links []link) error {
 	for i := range links {
-		l := &ingestv1.Link{Label: links[i].Label, Names: links[i].Names}
-		for _, prefix := range links[i].Prefixes {
-			l.Prefixes = append(l.Prefixes, prefix.String())
-		}
-		for _, a := range links[i].Relays {
-			l.Relays = append(l.Relays, a.String())
-		}
-		c := &ingestv1.Change{Change: &ingestv1.Change_DefineLink{DefineLink: l}}
+		c := &ingestv1.Change{Change: &ingestv1.Change_DefineLink{DefineLink: linkMessage(&links[i])}}
 		if err := sink.Change(p.ctx, c); err != nil {
 			return err
 		}

@@ -1,0 +1,135 @@
+package kea
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// failedLease is a lease of a request that cannot be used, as Kea lists it.
+type failedLease struct {
+	Type    json.RawMessage `json:"type,omitempty"`
+	Address json.RawMessage `json:"ip-address,omitempty"`
+	Subnet  json.RawMessage `json:"subnet-id,omitempty"`
+	Result  int             `json:"result"`
+	Message string          `json:"error-message"`
+}
+
+// apply does lease6-bulk-apply. A lease that cannot be used costs only itself, and no client its answer: the result is that of the
+// others.
+func (h *pushHandler) apply(r request, arrived time.Time, conn uint64) response {
+	var bulk struct {
+		Leases  []json.RawMessage `json:"leases"`
+		Deleted []json.RawMessage `json:"deleted-leases"`
+	}
+	if len(r.Arguments) == 0 {
+		return response{Result: resultError, Text: r.Command + ": no arguments"}
+	}
+	if err := json.Unmarshal(r.Arguments, &bulk); err != nil {
+		return response{Result: resultError, Text: r.Command + ": " + err.Error()}
+	}
+	rows := make([]row, 0, len(bulk.Leases)+len(bulk.Deleted))
+	failed := struct {
+		Leases  []failedLease `json:"failed-leases,omitempty"`
+		Deleted []failedLease `json:"failed-deleted-leases,omitempty"`
+	}{}
+	// As Kea does, ends first: a lease that is in both lists is one that there is.
+	for i, text := range bulk.Deleted {
+		if f := h.take(&rows, text, fmt.Sprintf("%s, deleted-leases[%d]", r.Command, i), true); f != nil {
+			failed.Deleted = append(failed.Deleted, *f)
+		}
+	}
+	for i, text := range bulk.Leases {
+		if f := h.take(&rows, text, fmt.Sprintf("%s, leases[%d]", r.Command, i), false); f != nil {
+			failed.Leases = append(failed.Leases, *f)
+		}
+	}
+	if why := h.submit(rows, arrived, conn); why != "" {
+		return response{Result: resultError, Text: why}
+	}
+	answer := response{Text: fmt.Sprintf("Bulk apply of %d IPv6 leases completed.", len(rows))}
+	if len(failed.Leases)+len(failed.Deleted) > 0 {
+		answer.Arguments = failed
+	}
+	return answer
+}
+
+// take appends the row of a lease in JSON, or says what is wrong with it.
+func (h *pushHandler) take(rows *[]row, text json.RawMessage, place string, deleted bool) *failedLease {
+	var one row
+	if err := parseLease(text, &one); err != nil {
+		e := recordError(err, place)
+		h.server.badRecord(e)
+		return failure(text, e)
+	}
+	if one.relaysFail != nil {
+		h.server.logBad(&RecordError{Place: place, Field: "user-context", Kept: true, Err: one.relaysFail})
+	}
+	if deleted {
+		one.state = stateReleased
+	}
+	*rows = append(*rows, one)
+	return nil
+}
+
+// failure lists a lease as far as it tells what it is.
+func failure(text json.RawMessage, err error) *failedLease {
+	const most = 100 // octets of a member worth sending back
+	var f failedLease
+	if json.Unmarshal(text, &f) != nil {
+		f = failedLease{}
+	}
+	for _, member := range []*json.RawMessage{&f.Type, &f.Address, &f.Subnet} {
+		if len(*member) > most {
+			*member = nil
+		}
+	}
+	f.Result, f.Message = resultError, err.Error()
+	return &f
+}
+
+// single does lease6-add, -update and -del, which a script may send, or a peer that predates lease6-bulk-apply. What a script leaves out is
+// filled in: the last transaction is now.
+func (h *pushHandler) single(r request, arrived time.Time, conn uint64, deleted bool) response {
+	members := map[string]json.RawMessage{}
+	if err := json.Unmarshal(r.Arguments, &members); err != nil || len(members) == 0 {
+		return response{Result: resultError, Text: r.Command + ": the arguments are not a lease"}
+	}
+	absent := func(name string) bool { _, ok := members[name]; return !ok }
+	if absent("cltt") && absent("expire") {
+		members["cltt"] = fmt.Appendf(nil, "%d", arrived.Add(h.server.corrected()).Unix())
+	}
+	if deleted {
+		for name, value := range map[string]string{"valid-lft": "0", "preferred-lft": "0", "iaid": "0", "duid": `"00"`} {
+			if absent(name) {
+				members[name] = json.RawMessage(value)
+			}
+		}
+	}
+	text, err := json.Marshal(members)
+	if err != nil {
+		return response{Result: resultError, Text: r.Command + ": " + err.Error()}
+	}
+	var one row
+	if err := parseLease(text, &one); err != nil {
+		e := recordError(err, r.Command)
+		h.server.badRecord(e)
+		if errors.Is(err, ErrMissing) && deleted {
+			return response{Result: resultError, Text: e.Error() + ": a lease is deleted here by its ip-address, type and prefix-len"}
+		}
+		return response{Result: resultError, Text: e.Error()}
+	}
+	done := "IPv6 lease added."
+	switch {
+	case deleted:
+		one.valid, one.state, done = 0, stateDefault, "IPv6 lease deleted."
+		one.expire = arrived.Add(h.server.corrected()).Unix()
+	case r.Command == "lease6-update":
+		done = "IPv6 lease updated."
+	}
+	if why := h.submit([]row{one}, arrived, conn); why != "" {
+		return response{Result: resultError, Text: why}
+	}
+	return response{Text: done}
+}

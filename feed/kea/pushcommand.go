@@ -1,0 +1,81 @@
+package kea
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// command does a command and gives its answer.
+func (h *pushHandler) command(r request, arrived time.Time, conn uint64) response {
+	switch r.Command {
+	case "lease6-bulk-apply":
+		return h.apply(r, arrived, conn)
+	case "lease6-add", "lease6-update":
+		return h.single(r, arrived, conn, false)
+	case "lease6-del":
+		return h.single(r, arrived, conn, true)
+	case "list-commands":
+		return response{Arguments: slices.Clone(pushCommands[:])}
+	case "version-get":
+		return response{Text: "leasehold", Arguments: map[string]any{"extended": "leasehold, a backup peer for Kea's HA hook"}}
+	case "build-report":
+		return response{Text: "leasehold is not built like Kea"}
+	case "status-get":
+		return response{Arguments: map[string]any{
+			"pid": os.Getpid(), "uptime": int64(h.server.config.now().Sub(h.started).Seconds()), "reload": int64(h.server.config.now().Sub(h.started).Seconds()),
+		}}
+	case "ha-heartbeat":
+		return response{Text: "HA peer status returned.", Arguments: map[string]any{
+			"state": "backup", "date-time": h.server.config.now().UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), "scopes": []string{}, "unsent-update-count": 0,
+		}}
+	}
+	return response{Result: resultUnsupported, Text: fmt.Sprintf("'%s' command not supported: this is leasehold, a backup peer for Kea's HA hook", clip([]byte(r.Command)))}
+}
+
+// pushCommands are the commands that are known.
+var pushCommands = [...]string{
+	"build-report", "ha-heartbeat", "lease6-add", "lease6-bulk-apply", "lease6-del", "lease6-update", "list-commands", "status-get", "version-get",
+}
+
+// submit gives rows to the pump and waits for the cluster. The text is why that did not come to its end; empty: it did.
+func (h *pushHandler) submit(rows []row, arrived time.Time, conn uint64) string {
+	s := h.server
+	if len(rows) == 0 {
+		return ""
+	}
+	s.ledger.add(func(t *ServerTotals) { t.Pushed += uint64(len(rows)) })
+	for i := range rows {
+		if rows[i].leased() {
+			s.clock.note(rows[i].transaction(), arrived)
+		}
+	}
+	p := &held{rows: rows, count: len(rows), arrived: arrived, conn: conn, stated: make(chan (<-chan struct{}), 1)}
+	hold := pushHold
+	if s.breaker.tripped() {
+		hold = pushHoldShort
+	}
+	timer := time.NewTimer(hold)
+	defer timer.Stop()
+	if !s.queue.put(p) {
+		s.breaker.miss()
+		s.breaker.trip()
+		s.ledger.add(func(t *ServerTotals) { t.Late++ })
+		return "the cluster acknowledges nothing, and no more can be kept for it"
+	}
+	var receipt <-chan struct{}
+	for {
+		select {
+		case receipt = <-p.stated:
+		case <-receipt:
+			return ""
+		case <-h.ending:
+			return "this agent is ending"
+		case <-timer.C:
+			s.breaker.trip()
+			s.ledger.add(func(t *ServerTotals) { t.Late++ })
+			return "the cluster did not acknowledge in time; it is tried on"
+		}
+	}
+}

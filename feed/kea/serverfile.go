@@ -1,0 +1,121 @@
+package kea
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// fileWay is the way by the lease file of a Kea that can be asked how it is: what the file does not have is not gone while Kea may
+// lack leases, and links come from Kea itself.
+type fileWay struct {
+	follower way
+	links    subnets
+
+	mu    sync.Mutex
+	vigil *vigil // nil: Kea cannot be asked
+	fault string // why Kea did not answer
+}
+
+var _ way = (*fileWay)(nil)
+
+func newFileWay(f way, control *Control, links subnets) *fileWay {
+	w := &fileWay{follower: f, links: links}
+	if control != nil {
+		w.vigil = newVigil(control)
+	}
+	return w
+}
+
+func (w *fileWay) trouble() string {
+	w.mu.Lock()
+	fault := w.fault
+	w.mu.Unlock()
+	return join(w.follower.trouble(), fault)
+}
+
+// read follows the file, and watches Kea.
+func (w *fileWay) read(ctx context.Context, ring <-chan struct{}, out func(context.Context, chunk) error) error {
+	inner := make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { w.watch(ctx, ring, inner) })
+	defer group.Wait()
+	defer cancel()
+	partial := false
+	return w.follower.read(ctx, inner, func(ctx context.Context, c chunk) error {
+		switch {
+		case c.begin != nil:
+			w.introduce(ctx, c.begin)
+			partial = c.begin.partial
+		case c.end && partial:
+			return nil
+		}
+		return out(ctx, c)
+	})
+}
+
+// introduce adds to the begin of a statement what Kea says of itself. A Kea that does not answer may be away while its HA partner
+// gives leases: what its file does not have is not taken as gone.
+func (w *fileWay) introduce(ctx context.Context, b *beginning) {
+	if w.vigil != nil {
+		w.look(ctx)
+		w.mu.Lock()
+		b.partial = w.vigil.away || w.vigil.lacking != ""
+		w.vigil.away = false
+		w.mu.Unlock()
+	}
+	links, known, err := w.links.read(ctx)
+	if err == nil {
+		b.links, b.linked = links, known
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.vigil != nil {
+		w.vigil.away = true // asked for again as soon as it answers
+	}
+}
+
+// look asks Kea how it is; again tells that a full statement is due.
+func (w *fileWay) look(ctx context.Context) (again bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	away := w.vigil.away
+	news, err := w.vigil.look(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return false
+	case err != nil:
+		w.fault = err.Error()
+		return false
+	}
+	w.fault = ""
+	w.vigil.away = false
+	return news != "" || away
+}
+
+// watch passes rings on, and rings when Kea has something new.
+func (w *fileWay) watch(ctx context.Context, ring <-chan struct{}, inner chan<- struct{}) {
+	var poll <-chan time.Time
+	if w.vigil != nil {
+		t := time.NewTicker(defaultPoll)
+		defer t.Stop()
+		poll = t.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ring:
+		case <-poll:
+			if !w.look(ctx) {
+				continue
+			}
+		}
+		select {
+		case inner <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package kea
+
+import (
+	"sync"
+	"time"
+)
+
+// heldMost bounds the rows of pushes that are not acknowledged.
+const heldMost = 1 << 16
+
+// held is a push that is on its way to the cluster.
+type held struct {
+	rows    []row // that take effect, once that is ruled on
+	count   int   // of all
+	arrived time.Time
+	conn    uint64
+	stated  chan (<-chan struct{}) // capacity 1: the receipt; a newer one takes the place of an older one
+	receipt <-chan struct{}        // the newest; the pump's
+}
+
+// tell gives the receipt to whoever waits for it.
+func (h *held) tell(receipt <-chan struct{}) {
+	h.receipt = receipt
+	for {
+		select {
+		case h.stated <- receipt:
+			return
+		default:
+		}
+		select {
+		case <-h.stated:
+		default:
+		}
+	}
+}
+
+// queue is between the listener and the pump.
+type queue struct {
+	ready chan struct{} // capacity 1
+
+	mu      sync.Mutex
+	waiting []*held
+	rows    int // of pushes that are not acknowledged, waiting or stated
+}
+
+func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
+
+// put appends a push; false: there is no room.
+func (q *queue) put(h *held) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.rows > 0 && q.rows+h.count > heldMost {
+		return false
+	}
+	q.rows += h.count
+	q.waiting = append(q.waiting, h)
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// take gives all that wait, in the order of arrival.
+func (q *queue) take() []*held {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w := q.waiting
+	q.waiting = nil
+	return w
+}
+
+// done tells that so many rows are acknowledged.
+func (q *queue) done(rows int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.rows -= rows
+}
+
+// breaker is open from when a push was not acknowledged in time until anything is again: meanwhile pushes are not waited for, so
+// that Kea does not keep more and more of them. gap tells that something was refused and has to be made good.
+type breaker struct {
+	mu   sync.Mutex
+	open bool
+	gap  bool
+}
+
+func (b *breaker) trip() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open = true
+}
+
+// close tells whether it was open.
+func (b *breaker) close() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.open
+	b.open = false
+	return was
+}
+
+func (b *breaker) tripped() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open
+}
+
+func (b *breaker) miss() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gap = true
+}
+
+// missed tells whether something was missed since it was last asked.
+func (b *breaker) missed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.gap
+	b.gap = false
+	return was
+}

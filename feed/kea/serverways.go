@@ -1,0 +1,99 @@
+package kea
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// wayRun is a way of the present run.
+type wayRun struct {
+	way     way
+	file    bool // the lease file's
+	standby bool // only asked for a statement when another way has a doubt
+	ring    chan struct{}
+	chunks  chan chunk
+	partial bool // the statement under way ends without an end; the pump's
+
+	mu      sync.Mutex
+	failure string
+}
+
+// newWays makes the ways that the configuration has: the lease file before pages.
+func (s *Server) newWays() (ways []*wayRun) {
+	add := func(w way, file bool) {
+		ways = append(ways, &wayRun{way: w, file: file, standby: len(ways) > 0, ring: make(chan struct{}, 1), chunks: make(chan chunk)})
+	}
+	if s.config.Leases != "" {
+		links := subnets{control: s.config.Control, file: s.config.KeaConfig, logger: s.log}
+		add(newFileWay(newFollower(followConfig{path: s.config.Leases, logger: s.log, report: s.badLine}), s.config.Control, links), true)
+	}
+	if s.config.Control != nil {
+		add(newWalk(walkConfig{control: s.config.Control, keaConfig: s.config.KeaConfig, page: s.config.Page, every: s.config.Resync,
+			report: s.badRecord, logger: s.log}), false)
+	}
+	return ways
+}
+
+// trouble is why it does not get on.
+func (w *wayRun) trouble() string {
+	w.mu.Lock()
+	failure := w.failure
+	w.mu.Unlock()
+	if failure != "" {
+		return failure
+	}
+	return w.way.trouble()
+}
+
+func (w *wayRun) fail(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failure = text
+}
+
+// want asks for a full statement.
+func (w *wayRun) want() {
+	select {
+	case w.ring <- struct{}{}:
+	default:
+	}
+}
+
+// run reads until ctx ends, and begins again after a failure.
+func (w *wayRun) run(ctx context.Context, log *slog.Logger) {
+	const first, last = time.Second, time.Minute
+	if w.standby {
+		select {
+		case <-w.ring:
+		case <-ctx.Done():
+			return
+		}
+	}
+	for wait := first; ; wait = min(2*wait, last) {
+		err := w.way.read(ctx, w.ring, w.out)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			return
+		}
+		w.fail(err.Error())
+		log.Error("Reading Kea's leases failed and is begun again", "error", err, "wait", wait)
+		if pauseFor(ctx, wait/2+rand.N(wait/2+1)) != nil {
+			return
+		}
+		w.fail("")
+	}
+}
+
+func (w *wayRun) out(ctx context.Context, c chunk) error {
+	select {
+	case w.chunks <- c:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
