@@ -121,6 +121,15 @@ func (f *FSM) MaintenanceDue() bool {
 // maintainEvery is after how many milliseconds of cluster time it is worth looking whether something is due.
 const maintainEvery = 1000
 
+// Conflicts is the bindings about which sources disagree, as far as this state machine has seen it: it is no part of the replicated
+// state, and begins anew with Restore.
+func (f *FSM) Conflicts() store.Conflicts { return f.store.Load().Conflicts() }
+
+// ConflictTotals counts the disagreements of each kind that were noted since the node began.
+func (f *FSM) ConflictTotals() map[binding.ConflictKind]uint64 {
+	return f.store.Load().ConflictTotals()
+}
+
 // SourceState is what the state machine knows of a source.
 type SourceState struct {
 	Name       string

@@ -67,6 +67,7 @@ func TestReadersDoNotDisturb(t *testing.T) {
 				}
 				v.Release()
 				f.Sources()
+				f.Conflicts()
 				f.Session("kea", 1)
 				f.Settings()
 				f.Clock()

@@ -46,6 +46,8 @@ type Node interface {
 type Sources interface {
 	// Sources is every source that has reported.
 	Sources() []fsm.SourceState
+	// Conflicts is the bindings about which sources disagree, as this node has seen it.
+	Conflicts() store.Conflicts
 }
 
 // Dialer makes connections to other nodes: *rpc.Pool.

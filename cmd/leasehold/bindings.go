@@ -19,7 +19,7 @@ import (
 // bindingFilter holds the flags of the bindings command.
 type bindingFilter struct {
 	address, clientID, relayID, remoteID, link, source string
-	consistent                                         bool
+	consistent, conflicts                              bool
 }
 
 func bindingsCommand() *cobra.Command {
@@ -33,6 +33,9 @@ func bindingsCommand() *cobra.Command {
 			req, err := f.request()
 			if err != nil {
 				return err
+			}
+			if f.conflicts {
+				return f.listConflicts(cmd, &call)
 			}
 			return call.do(cmd.Context(), func(ctx context.Context, admin adminv1.AdminClient) error {
 				return listBindings(ctx, admin, req, cmd.OutOrStdout(), call.json)
@@ -49,6 +52,7 @@ func bindingsCommand() *cobra.Command {
 	c.Flags().StringVar(&f.link, "link", "", "only bindings on the link of this address")
 	c.Flags().StringVar(&f.source, "source", "", "only bindings of this source")
 	c.Flags().BoolVar(&f.consistent, "consistent", true, "first wait until the node has everything that was acknowledged")
+	c.Flags().BoolVar(&f.conflicts, "conflicts", false, "only bindings about which sources disagree, and what lost")
 	return c
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/leasehold/leasehold/cluster"
 	"github.com/leasehold/leasehold/cmd/leasehold/config"
 	"github.com/leasehold/leasehold/fsm"
+	"github.com/leasehold/leasehold/fsm/binding"
 	"github.com/leasehold/leasehold/protocol/active"
 	"github.com/leasehold/leasehold/protocol/bulk"
 	"github.com/leasehold/leasehold/protocol/leasequery"
@@ -113,5 +114,11 @@ func registerNodeMetrics(r prometheus.Registerer, n *cluster.Node, m *fsm.FSM) {
 		c, _ := m.Checkpoint()
 		return float64(c.Index)
 	})
+	for kind := binding.ClientKind; kind <= binding.EndedKind; kind++ {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "leasehold_conflicts_total", ConstLabels: prometheus.Labels{"kind": kind.String()},
+			Help: "Leases that a source stated without effect because another source says another thing (RFC 5007 4.3.4), since the node began.",
+		}, func() float64 { return float64(m.ConflictTotals()[kind]) }))
+	}
 	gauge("leasehold_clock_seconds", "Cluster time, seconds since 1970.", func() float64 { return float64(n.Now()) / 1000 })
 }

@@ -1,5 +1,7 @@
 package binding
 
+import "fmt"
+
 // Age compares a piece of news with what is known of the same key, by last transaction time (RFC 5007 4.3.4).
 type Age uint8
 
@@ -55,4 +57,46 @@ func (n News) Wins() bool {
 		return true
 	}
 	return !n.Ended && n.Higher
+}
+
+// ConflictKind is how two sources disagree about an address.
+type ConflictKind uint8
+
+// How what lost differs from what is known.
+const (
+	ClientKind   ConflictKind = iota + 1 // another client has it, or another identity association
+	LifetimeKind                         // its lease would end later
+	EndedKind                            // it has ended
+)
+
+// String is the kind in lower case.
+func (k ConflictKind) String() string {
+	switch k {
+	case ClientKind:
+		return "client"
+	case LifetimeKind:
+		return "lifetime"
+	case EndedKind:
+		return "ended"
+	}
+	return fmt.Sprintf("ConflictKind(%d)", uint8(k))
+}
+
+// Claim is what a source says of an address or delegated prefix.
+type Claim struct {
+	Source          string
+	DUID            []byte
+	IAID            uint32
+	Valid           uint32 // seconds granted at LastTransaction
+	LastTransaction Time   // of an end: when it ended
+	State           State  // Active, or why it ended
+}
+
+// Conflict is a lease that a source has stated without effect, because of what another source says.
+type Conflict struct {
+	Key         Key
+	Kind        ConflictKind
+	Lost, Won   Claim
+	Tie         bool // whether both are of one time: then the end won, or the higher source name; else the newer transaction
+	First, Last Time // when it was stated without effect, the first and the newest time; cluster time
 }

@@ -84,6 +84,7 @@ func (s *Store) upsert(src *source, b *binding.Binding, unknown bool) outcome {
 	if ok && !s.wins(binding.Upsert, src, &k.entry, e.lt) {
 		s.links.Acquire(home)
 		s.links.Release(home) // goes away if it was made up for nothing
+		s.dispute(b.DUID, &e, k.duid, &k.entry)
 		return ignored
 	}
 	s.links.Acquire(home) // keeps it while the client's other records move
@@ -93,7 +94,11 @@ func (s *Store) upsert(src *source, b *binding.Binding, unknown bool) outcome {
 			reason = binding.Moved
 		}
 		s.finish(k.place, k.duid, &k.entry, reason)
+		if reason == binding.Reassigned && k.entry.source != e.source {
+			s.dispute(k.duid, &k.entry, b.DUID, &e)
+		}
 	}
+	s.settled(e.source, a)
 	e.mark = s.nextMark(lh)
 	s.insert(lh, b.DUID, &e)
 	if ok && !k.entry.ended() {
@@ -113,6 +118,7 @@ func (s *Store) introduce(lh uint64, duid []byte, a *address, e *entry) bool {
 	if s.addresses.seekThing(&at, thing) {
 		return false
 	}
+	s.settled(e.source, *a)
 	e.mark = s.nextMark(lh)
 	s.addresses.insertFrom(&at, pairOf(thing, lh))
 	s.enter(lh, duid, e)
@@ -141,11 +147,18 @@ func (s *Store) renew(src *source, p *path, off int, duid []byte, e *entry) outc
 	lh := p.place()
 	old := p.record().unpack(packed(p.record()[off:]))
 	if !s.wins(binding.Upsert, src, &old, e.lt) {
+		s.dispute(duid, e, duid, &old)
 		return ignored
+	}
+	if old.source != e.source {
+		s.settled(e.source, e.address())
 	}
 	if !sameIA(&old, e) {
 		old = old.clone()
 		s.finish(lh, duid, &old, binding.Reassigned)
+		if old.source != e.source {
+			s.dispute(duid, &old, duid, e)
+		}
 		e.mark = s.nextMark(lh)
 		s.insert(lh, duid, e)
 		s.follow(duid, &old)

@@ -14,6 +14,7 @@ const maxEarly = binding.Time(24 * time.Hour / time.Millisecond)
 func (s *Store) end(src *source, c *binding.Change) outcome {
 	b := &c.Binding
 	a := addressOf(b.Key())
+	s.settled(src.number, a)
 	k, ok := s.known(&a)
 	if !ok || k.entry.ended() {
 		return ignored

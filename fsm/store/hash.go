@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/leasehold/leasehold/fsm/binding"
@@ -31,6 +32,10 @@ type address struct {
 
 func addressOf(k binding.Key) address {
 	return address{octets: k.Prefix.Addr().As16(), bits: uint8(k.Prefix.Bits()), delegated: k.Delegated}
+}
+
+func (a *address) prefix() netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom16(a.octets), int(a.bits))
 }
 
 // hash is the hash under which the address index keeps a.

@@ -43,11 +43,12 @@ func (s *Store) nextMark(lh uint64) uint64 {
 	return s.mark
 }
 
-// Continue makes the store, freshly restored, take the place of another: LinksChanged goes on growing, and marks are collected as
-// before. It belongs to the writer.
+// Continue makes the store, freshly restored, take the place of another: LinksChanged goes on growing, marks are collected as
+// before, and what sources have said in vain is counted on, from none. It belongs to the writer.
 func (s *Store) Continue(old *Store) {
 	s.linksBefore = old.linksChanged() + 1
 	s.CollectMarks(old.marks.limit)
+	s.disputes.follow(&old.disputes, s.clock)
 }
 
 // linksChanged counts what may make a link-address select other links: links that came, changed or went, and link-addresses of

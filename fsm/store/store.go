@@ -38,8 +38,9 @@ type Store struct {
 	linksBefore  uint64 // what the store that this one took the place of counted as changes of links
 	history      binding.Time
 	historySince binding.Time
-	keepLast     bool   // see KeepLastTransaction
-	revive       bool   // see ReviveSwept
+	keepLast     bool // see KeepLastTransaction
+	revive       bool // see ReviveSwept
+	disputes     disputes
 	forgotten    uint64 // the mark of the newest end that was forgotten here, if historySince comes from it
 
 	current *state // the newest pinned state, if nothing was written since
@@ -65,7 +66,8 @@ const defaultHistory = 600 * time.Second
 func New() *Store { return newStore(hasher{}) }
 
 func newStore(h hasher) *Store {
-	s := &Store{hash: h, epochs: newEpochs(), links: link.New(), byName: map[string]*source{}, census: newCensus(), crowd: crowd, crowded: holders{}}
+	s := &Store{hash: h, epochs: newEpochs(), links: link.New(), byName: map[string]*source{}, census: newCensus(), crowd: crowd, crowded: holders{},
+		disputes: disputes{limit: maxDisputes}}
 	e := &s.epochs
 	s.clients, s.places = newTree(e), newTree(e)
 	s.addresses, s.duids, s.relays, s.remotes = newPairTree(e), newPairTree(e), newPairTree(e), newPairTree(e)

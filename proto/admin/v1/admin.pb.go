@@ -1179,6 +1179,296 @@ func (x *Binding) GetRemainingValid() uint32 {
 	return 0
 }
 
+type ListConflictsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consistent    bool                   `protobuf:"varint,1,opt,name=consistent,proto3" json:"consistent,omitempty"` // wait until the node has everything committed before the call
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConflictsRequest) Reset() {
+	*x = ListConflictsRequest{}
+	mi := &file_admin_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConflictsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConflictsRequest) ProtoMessage() {}
+
+func (x *ListConflictsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConflictsRequest.ProtoReflect.Descriptor instead.
+func (*ListConflictsRequest) Descriptor() ([]byte, []int) {
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListConflictsRequest) GetConsistent() bool {
+	if x != nil {
+		return x.Consistent
+	}
+	return false
+}
+
+type ListConflictsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Conflicts     []*Conflict            `protobuf:"bytes,1,rep,name=conflicts,proto3" json:"conflicts,omitempty"`               // by address, then by the source that lost
+	SinceMs       int64                  `protobuf:"zigzag64,2,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // cluster time from which on the node has them all; what was said before shows with each source's next resync. 0: from the beginning
+	Dropped       uint64                 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`                  // how many had to make room for newer ones, since the node began
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConflictsResponse) Reset() {
+	*x = ListConflictsResponse{}
+	mi := &file_admin_v1_admin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConflictsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConflictsResponse) ProtoMessage() {}
+
+func (x *ListConflictsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_v1_admin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConflictsResponse.ProtoReflect.Descriptor instead.
+func (*ListConflictsResponse) Descriptor() ([]byte, []int) {
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListConflictsResponse) GetConflicts() []*Conflict {
+	if x != nil {
+		return x.Conflicts
+	}
+	return nil
+}
+
+func (x *ListConflictsResponse) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *ListConflictsResponse) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+// Conflict is a lease that a source has stated without effect, because of what another source says.
+type Conflict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // of IA_NA and IA_TA
+	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`   // of IA_PD, with its length
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`       // client: another client has it; lifetime: its lease would end a minute later or more; ended: it has ended
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`         // older: what won is a newer transaction; tie: both are of one time, and an end wins, else the higher source name
+	Lost          *Claim                 `protobuf:"bytes,5,opt,name=lost,proto3" json:"lost,omitempty"`
+	Won           *Claim                 `protobuf:"bytes,6,opt,name=won,proto3" json:"won,omitempty"`
+	FirstMs       int64                  `protobuf:"zigzag64,7,opt,name=first_ms,json=firstMs,proto3" json:"first_ms,omitempty"` // cluster time at which it was first stated without effect
+	LastMs        int64                  `protobuf:"zigzag64,8,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`    // and the newest such time
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Conflict) Reset() {
+	*x = Conflict{}
+	mi := &file_admin_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Conflict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Conflict) ProtoMessage() {}
+
+func (x *Conflict) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
+func (*Conflict) Descriptor() ([]byte, []int) {
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Conflict) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Conflict) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Conflict) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Conflict) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Conflict) GetLost() *Claim {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *Conflict) GetWon() *Claim {
+	if x != nil {
+		return x.Won
+	}
+	return nil
+}
+
+func (x *Conflict) GetFirstMs() int64 {
+	if x != nil {
+		return x.FirstMs
+	}
+	return 0
+}
+
+func (x *Conflict) GetLastMs() int64 {
+	if x != nil {
+		return x.LastMs
+	}
+	return 0
+}
+
+// Claim is what a source says of an address.
+type Claim struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Source            string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	Duid              []byte                 `protobuf:"bytes,2,opt,name=duid,proto3" json:"duid,omitempty"`
+	Iaid              uint32                 `protobuf:"varint,3,opt,name=iaid,proto3" json:"iaid,omitempty"`
+	Valid             uint32                 `protobuf:"varint,4,opt,name=valid,proto3" json:"valid,omitempty"`                                                      // seconds as granted
+	LastTransactionMs int64                  `protobuf:"zigzag64,5,opt,name=last_transaction_ms,json=lastTransactionMs,proto3" json:"last_transaction_ms,omitempty"` // of an end: when it ended
+	State             string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`                                                       // active, or why it ended
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_admin_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Claim) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Claim) GetDuid() []byte {
+	if x != nil {
+		return x.Duid
+	}
+	return nil
+}
+
+func (x *Claim) GetIaid() uint32 {
+	if x != nil {
+		return x.Iaid
+	}
+	return 0
+}
+
+func (x *Claim) GetValid() uint32 {
+	if x != nil {
+		return x.Valid
+	}
+	return 0
+}
+
+func (x *Claim) GetLastTransactionMs() int64 {
+	if x != nil {
+		return x.LastTransactionMs
+	}
+	return 0
+}
+
+func (x *Claim) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
 type SourcesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1187,7 +1477,7 @@ type SourcesRequest struct {
 
 func (x *SourcesRequest) Reset() {
 	*x = SourcesRequest{}
-	mi := &file_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_admin_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1489,7 @@ func (x *SourcesRequest) String() string {
 func (*SourcesRequest) ProtoMessage() {}
 
 func (x *SourcesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_admin_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1502,7 @@ func (x *SourcesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourcesRequest.ProtoReflect.Descriptor instead.
 func (*SourcesRequest) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 type SourcesResponse struct {
@@ -1224,7 +1514,7 @@ type SourcesResponse struct {
 
 func (x *SourcesResponse) Reset() {
 	*x = SourcesResponse{}
-	mi := &file_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_admin_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1526,7 @@ func (x *SourcesResponse) String() string {
 func (*SourcesResponse) ProtoMessage() {}
 
 func (x *SourcesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_admin_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1539,7 @@ func (x *SourcesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourcesResponse.ProtoReflect.Descriptor instead.
 func (*SourcesResponse) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SourcesResponse) GetSources() []*Source {
@@ -1274,7 +1564,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_admin_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1576,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_admin_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1589,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Source) GetName() string {
@@ -1359,7 +1649,7 @@ type LinksRequest struct {
 
 func (x *LinksRequest) Reset() {
 	*x = LinksRequest{}
-	mi := &file_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_admin_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1661,7 @@ func (x *LinksRequest) String() string {
 func (*LinksRequest) ProtoMessage() {}
 
 func (x *LinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_admin_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1674,7 @@ func (x *LinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinksRequest.ProtoReflect.Descriptor instead.
 func (*LinksRequest) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 type LinksResponse struct {
@@ -1396,7 +1686,7 @@ type LinksResponse struct {
 
 func (x *LinksResponse) Reset() {
 	*x = LinksResponse{}
-	mi := &file_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1698,7 @@ func (x *LinksResponse) String() string {
 func (*LinksResponse) ProtoMessage() {}
 
 func (x *LinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1711,7 @@ func (x *LinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinksResponse.ProtoReflect.Descriptor instead.
 func (*LinksResponse) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LinksResponse) GetLinks() []*Link {
@@ -1444,7 +1734,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1456,7 +1746,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,7 +1759,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Link) GetRepresentative() string {
@@ -1516,7 +1806,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1818,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1831,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SaveSnapshotRequest) GetConsistent() bool {
@@ -1560,7 +1850,7 @@ type SaveSnapshotResponse struct {
 
 func (x *SaveSnapshotResponse) Reset() {
 	*x = SaveSnapshotResponse{}
-	mi := &file_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1862,7 @@ func (x *SaveSnapshotResponse) String() string {
 func (*SaveSnapshotResponse) ProtoMessage() {}
 
 func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1875,7 @@ func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SaveSnapshotResponse) GetData() []byte {
@@ -1696,7 +1986,31 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	" \x01(\tR\x06source\x12\x1c\n" +
 	"\ttemporary\x18\v \x01(\bR\ttemporary\x12/\n" +
 	"\x13remaining_preferred\x18\f \x01(\rR\x12remainingPreferred\x12'\n" +
-	"\x0fremaining_valid\x18\r \x01(\rR\x0eremainingValid\"\x10\n" +
+	"\x0fremaining_valid\x18\r \x01(\rR\x0eremainingValid\"6\n" +
+	"\x14ListConflictsRequest\x12\x1e\n" +
+	"\n" +
+	"consistent\x18\x01 \x01(\bR\n" +
+	"consistent\"\x88\x01\n" +
+	"\x15ListConflictsResponse\x12:\n" +
+	"\tconflicts\x18\x01 \x03(\v2\x1c.leasehold.admin.v1.ConflictR\tconflicts\x12\x19\n" +
+	"\bsince_ms\x18\x02 \x01(\x12R\asinceMs\x12\x18\n" +
+	"\adropped\x18\x03 \x01(\x04R\adropped\"\xf2\x01\n" +
+	"\bConflict\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x12-\n" +
+	"\x04lost\x18\x05 \x01(\v2\x19.leasehold.admin.v1.ClaimR\x04lost\x12+\n" +
+	"\x03won\x18\x06 \x01(\v2\x19.leasehold.admin.v1.ClaimR\x03won\x12\x19\n" +
+	"\bfirst_ms\x18\a \x01(\x12R\afirstMs\x12\x17\n" +
+	"\alast_ms\x18\b \x01(\x12R\x06lastMs\"\xa3\x01\n" +
+	"\x05Claim\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x12\n" +
+	"\x04duid\x18\x02 \x01(\fR\x04duid\x12\x12\n" +
+	"\x04iaid\x18\x03 \x01(\rR\x04iaid\x12\x14\n" +
+	"\x05valid\x18\x04 \x01(\rR\x05valid\x12.\n" +
+	"\x13last_transaction_ms\x18\x05 \x01(\x12R\x11lastTransactionMs\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\"\x10\n" +
 	"\x0eSourcesRequest\"G\n" +
 	"\x0fSourcesResponse\x124\n" +
 	"\asources\x18\x01 \x03(\v2\x1a.leasehold.admin.v1.SourceR\asources\"\xd2\x01\n" +
@@ -1722,7 +2036,7 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"consistent\x18\x01 \x01(\bR\n" +
 	"consistent\"*\n" +
 	"\x14SaveSnapshotResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data2\xf7\x06\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data2\xdd\a\n" +
 	"\x05Admin\x12O\n" +
 	"\x06Status\x12!.leasehold.admin.v1.StatusRequest\x1a\".leasehold.admin.v1.StatusResponse\x12R\n" +
 	"\aMembers\x12\".leasehold.admin.v1.MembersRequest\x1a#.leasehold.admin.v1.MembersResponse\x12I\n" +
@@ -1730,7 +2044,8 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"\x05Leave\x12 .leasehold.admin.v1.LeaveRequest\x1a!.leasehold.admin.v1.LeaveResponse\x12O\n" +
 	"\x06Remove\x12!.leasehold.admin.v1.RemoveRequest\x1a\".leasehold.admin.v1.RemoveResponse\x12s\n" +
 	"\x12TransferLeadership\x12-.leasehold.admin.v1.TransferLeadershipRequest\x1a..leasehold.admin.v1.TransferLeadershipResponse\x12c\n" +
-	"\fListBindings\x12'.leasehold.admin.v1.ListBindingsRequest\x1a(.leasehold.admin.v1.ListBindingsResponse0\x01\x12R\n" +
+	"\fListBindings\x12'.leasehold.admin.v1.ListBindingsRequest\x1a(.leasehold.admin.v1.ListBindingsResponse0\x01\x12d\n" +
+	"\rListConflicts\x12(.leasehold.admin.v1.ListConflictsRequest\x1a).leasehold.admin.v1.ListConflictsResponse\x12R\n" +
 	"\aSources\x12\".leasehold.admin.v1.SourcesRequest\x1a#.leasehold.admin.v1.SourcesResponse\x12L\n" +
 	"\x05Links\x12 .leasehold.admin.v1.LinksRequest\x1a!.leasehold.admin.v1.LinksResponse\x12c\n" +
 	"\fSaveSnapshot\x12'.leasehold.admin.v1.SaveSnapshotRequest\x1a(.leasehold.admin.v1.SaveSnapshotResponse0\x01B7Z5github.com/leasehold/leasehold/proto/admin/v1;adminv1b\x06proto3"
@@ -1747,7 +2062,7 @@ func file_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_admin_v1_admin_proto_rawDescData
 }
 
-var file_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_admin_v1_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),              // 0: leasehold.admin.v1.StatusRequest
 	(*StatusResponse)(nil),             // 1: leasehold.admin.v1.StatusResponse
@@ -1766,46 +2081,55 @@ var file_admin_v1_admin_proto_goTypes = []any{
 	(*ListBindingsRequest)(nil),        // 14: leasehold.admin.v1.ListBindingsRequest
 	(*ListBindingsResponse)(nil),       // 15: leasehold.admin.v1.ListBindingsResponse
 	(*Binding)(nil),                    // 16: leasehold.admin.v1.Binding
-	(*SourcesRequest)(nil),             // 17: leasehold.admin.v1.SourcesRequest
-	(*SourcesResponse)(nil),            // 18: leasehold.admin.v1.SourcesResponse
-	(*Source)(nil),                     // 19: leasehold.admin.v1.Source
-	(*LinksRequest)(nil),               // 20: leasehold.admin.v1.LinksRequest
-	(*LinksResponse)(nil),              // 21: leasehold.admin.v1.LinksResponse
-	(*Link)(nil),                       // 22: leasehold.admin.v1.Link
-	(*SaveSnapshotRequest)(nil),        // 23: leasehold.admin.v1.SaveSnapshotRequest
-	(*SaveSnapshotResponse)(nil),       // 24: leasehold.admin.v1.SaveSnapshotResponse
+	(*ListConflictsRequest)(nil),       // 17: leasehold.admin.v1.ListConflictsRequest
+	(*ListConflictsResponse)(nil),      // 18: leasehold.admin.v1.ListConflictsResponse
+	(*Conflict)(nil),                   // 19: leasehold.admin.v1.Conflict
+	(*Claim)(nil),                      // 20: leasehold.admin.v1.Claim
+	(*SourcesRequest)(nil),             // 21: leasehold.admin.v1.SourcesRequest
+	(*SourcesResponse)(nil),            // 22: leasehold.admin.v1.SourcesResponse
+	(*Source)(nil),                     // 23: leasehold.admin.v1.Source
+	(*LinksRequest)(nil),               // 24: leasehold.admin.v1.LinksRequest
+	(*LinksResponse)(nil),              // 25: leasehold.admin.v1.LinksResponse
+	(*Link)(nil),                       // 26: leasehold.admin.v1.Link
+	(*SaveSnapshotRequest)(nil),        // 27: leasehold.admin.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),       // 28: leasehold.admin.v1.SaveSnapshotResponse
 }
 var file_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: leasehold.admin.v1.StatusResponse.nodes:type_name -> leasehold.admin.v1.NodeStatus
 	5,  // 1: leasehold.admin.v1.MembersResponse.members:type_name -> leasehold.admin.v1.Member
 	16, // 2: leasehold.admin.v1.ListBindingsResponse.bindings:type_name -> leasehold.admin.v1.Binding
-	19, // 3: leasehold.admin.v1.SourcesResponse.sources:type_name -> leasehold.admin.v1.Source
-	22, // 4: leasehold.admin.v1.LinksResponse.links:type_name -> leasehold.admin.v1.Link
-	0,  // 5: leasehold.admin.v1.Admin.Status:input_type -> leasehold.admin.v1.StatusRequest
-	3,  // 6: leasehold.admin.v1.Admin.Members:input_type -> leasehold.admin.v1.MembersRequest
-	6,  // 7: leasehold.admin.v1.Admin.Join:input_type -> leasehold.admin.v1.JoinRequest
-	8,  // 8: leasehold.admin.v1.Admin.Leave:input_type -> leasehold.admin.v1.LeaveRequest
-	10, // 9: leasehold.admin.v1.Admin.Remove:input_type -> leasehold.admin.v1.RemoveRequest
-	12, // 10: leasehold.admin.v1.Admin.TransferLeadership:input_type -> leasehold.admin.v1.TransferLeadershipRequest
-	14, // 11: leasehold.admin.v1.Admin.ListBindings:input_type -> leasehold.admin.v1.ListBindingsRequest
-	17, // 12: leasehold.admin.v1.Admin.Sources:input_type -> leasehold.admin.v1.SourcesRequest
-	20, // 13: leasehold.admin.v1.Admin.Links:input_type -> leasehold.admin.v1.LinksRequest
-	23, // 14: leasehold.admin.v1.Admin.SaveSnapshot:input_type -> leasehold.admin.v1.SaveSnapshotRequest
-	1,  // 15: leasehold.admin.v1.Admin.Status:output_type -> leasehold.admin.v1.StatusResponse
-	4,  // 16: leasehold.admin.v1.Admin.Members:output_type -> leasehold.admin.v1.MembersResponse
-	7,  // 17: leasehold.admin.v1.Admin.Join:output_type -> leasehold.admin.v1.JoinResponse
-	9,  // 18: leasehold.admin.v1.Admin.Leave:output_type -> leasehold.admin.v1.LeaveResponse
-	11, // 19: leasehold.admin.v1.Admin.Remove:output_type -> leasehold.admin.v1.RemoveResponse
-	13, // 20: leasehold.admin.v1.Admin.TransferLeadership:output_type -> leasehold.admin.v1.TransferLeadershipResponse
-	15, // 21: leasehold.admin.v1.Admin.ListBindings:output_type -> leasehold.admin.v1.ListBindingsResponse
-	18, // 22: leasehold.admin.v1.Admin.Sources:output_type -> leasehold.admin.v1.SourcesResponse
-	21, // 23: leasehold.admin.v1.Admin.Links:output_type -> leasehold.admin.v1.LinksResponse
-	24, // 24: leasehold.admin.v1.Admin.SaveSnapshot:output_type -> leasehold.admin.v1.SaveSnapshotResponse
-	15, // [15:25] is the sub-list for method output_type
-	5,  // [5:15] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	19, // 3: leasehold.admin.v1.ListConflictsResponse.conflicts:type_name -> leasehold.admin.v1.Conflict
+	20, // 4: leasehold.admin.v1.Conflict.lost:type_name -> leasehold.admin.v1.Claim
+	20, // 5: leasehold.admin.v1.Conflict.won:type_name -> leasehold.admin.v1.Claim
+	23, // 6: leasehold.admin.v1.SourcesResponse.sources:type_name -> leasehold.admin.v1.Source
+	26, // 7: leasehold.admin.v1.LinksResponse.links:type_name -> leasehold.admin.v1.Link
+	0,  // 8: leasehold.admin.v1.Admin.Status:input_type -> leasehold.admin.v1.StatusRequest
+	3,  // 9: leasehold.admin.v1.Admin.Members:input_type -> leasehold.admin.v1.MembersRequest
+	6,  // 10: leasehold.admin.v1.Admin.Join:input_type -> leasehold.admin.v1.JoinRequest
+	8,  // 11: leasehold.admin.v1.Admin.Leave:input_type -> leasehold.admin.v1.LeaveRequest
+	10, // 12: leasehold.admin.v1.Admin.Remove:input_type -> leasehold.admin.v1.RemoveRequest
+	12, // 13: leasehold.admin.v1.Admin.TransferLeadership:input_type -> leasehold.admin.v1.TransferLeadershipRequest
+	14, // 14: leasehold.admin.v1.Admin.ListBindings:input_type -> leasehold.admin.v1.ListBindingsRequest
+	17, // 15: leasehold.admin.v1.Admin.ListConflicts:input_type -> leasehold.admin.v1.ListConflictsRequest
+	21, // 16: leasehold.admin.v1.Admin.Sources:input_type -> leasehold.admin.v1.SourcesRequest
+	24, // 17: leasehold.admin.v1.Admin.Links:input_type -> leasehold.admin.v1.LinksRequest
+	27, // 18: leasehold.admin.v1.Admin.SaveSnapshot:input_type -> leasehold.admin.v1.SaveSnapshotRequest
+	1,  // 19: leasehold.admin.v1.Admin.Status:output_type -> leasehold.admin.v1.StatusResponse
+	4,  // 20: leasehold.admin.v1.Admin.Members:output_type -> leasehold.admin.v1.MembersResponse
+	7,  // 21: leasehold.admin.v1.Admin.Join:output_type -> leasehold.admin.v1.JoinResponse
+	9,  // 22: leasehold.admin.v1.Admin.Leave:output_type -> leasehold.admin.v1.LeaveResponse
+	11, // 23: leasehold.admin.v1.Admin.Remove:output_type -> leasehold.admin.v1.RemoveResponse
+	13, // 24: leasehold.admin.v1.Admin.TransferLeadership:output_type -> leasehold.admin.v1.TransferLeadershipResponse
+	15, // 25: leasehold.admin.v1.Admin.ListBindings:output_type -> leasehold.admin.v1.ListBindingsResponse
+	18, // 26: leasehold.admin.v1.Admin.ListConflicts:output_type -> leasehold.admin.v1.ListConflictsResponse
+	22, // 27: leasehold.admin.v1.Admin.Sources:output_type -> leasehold.admin.v1.SourcesResponse
+	25, // 28: leasehold.admin.v1.Admin.Links:output_type -> leasehold.admin.v1.LinksResponse
+	28, // 29: leasehold.admin.v1.Admin.SaveSnapshot:output_type -> leasehold.admin.v1.SaveSnapshotResponse
+	19, // [19:30] is the sub-list for method output_type
+	8,  // [8:19] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_admin_v1_admin_proto_init() }
@@ -1819,7 +2143,7 @@ func file_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_v1_admin_proto_rawDesc), len(file_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	Admin_Remove_FullMethodName             = "/leasehold.admin.v1.Admin/Remove"
 	Admin_TransferLeadership_FullMethodName = "/leasehold.admin.v1.Admin/TransferLeadership"
 	Admin_ListBindings_FullMethodName       = "/leasehold.admin.v1.Admin/ListBindings"
+	Admin_ListConflicts_FullMethodName      = "/leasehold.admin.v1.Admin/ListConflicts"
 	Admin_Sources_FullMethodName            = "/leasehold.admin.v1.Admin/Sources"
 	Admin_Links_FullMethodName              = "/leasehold.admin.v1.Admin/Links"
 	Admin_SaveSnapshot_FullMethodName       = "/leasehold.admin.v1.Admin/SaveSnapshot"
@@ -53,6 +54,8 @@ type AdminClient interface {
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipResponse, error)
 	// ListBindings streams every live binding that matches, in the order of link and client, from one view.
 	ListBindings(ctx context.Context, in *ListBindingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListBindingsResponse], error)
+	// ListConflicts lists the bindings about which sources disagree, as the asked node knows them: from when it began, or took a snapshot.
+	ListConflicts(ctx context.Context, in *ListConflictsRequest, opts ...grpc.CallOption) (*ListConflictsResponse, error)
 	// Sources lists what has fed the cluster.
 	Sources(ctx context.Context, in *SourcesRequest, opts ...grpc.CallOption) (*SourcesResponse, error)
 	// Links lists the link table.
@@ -149,6 +152,16 @@ func (c *adminClient) ListBindings(ctx context.Context, in *ListBindingsRequest,
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Admin_ListBindingsClient = grpc.ServerStreamingClient[ListBindingsResponse]
 
+func (c *adminClient) ListConflicts(ctx context.Context, in *ListConflictsRequest, opts ...grpc.CallOption) (*ListConflictsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListConflictsResponse)
+	err := c.cc.Invoke(ctx, Admin_ListConflicts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) Sources(ctx context.Context, in *SourcesRequest, opts ...grpc.CallOption) (*SourcesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SourcesResponse)
@@ -208,6 +221,8 @@ type AdminServer interface {
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipResponse, error)
 	// ListBindings streams every live binding that matches, in the order of link and client, from one view.
 	ListBindings(*ListBindingsRequest, grpc.ServerStreamingServer[ListBindingsResponse]) error
+	// ListConflicts lists the bindings about which sources disagree, as the asked node knows them: from when it began, or took a snapshot.
+	ListConflicts(context.Context, *ListConflictsRequest) (*ListConflictsResponse, error)
 	// Sources lists what has fed the cluster.
 	Sources(context.Context, *SourcesRequest) (*SourcesResponse, error)
 	// Links lists the link table.
@@ -245,6 +260,9 @@ func (UnimplementedAdminServer) TransferLeadership(context.Context, *TransferLea
 }
 func (UnimplementedAdminServer) ListBindings(*ListBindingsRequest, grpc.ServerStreamingServer[ListBindingsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListBindings not implemented")
+}
+func (UnimplementedAdminServer) ListConflicts(context.Context, *ListConflictsRequest) (*ListConflictsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListConflicts not implemented")
 }
 func (UnimplementedAdminServer) Sources(context.Context, *SourcesRequest) (*SourcesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Sources not implemented")
@@ -395,6 +413,24 @@ func _Admin_ListBindings_Handler(srv interface{}, stream grpc.ServerStream) erro
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Admin_ListBindingsServer = grpc.ServerStreamingServer[ListBindingsResponse]
 
+func _Admin_ListConflicts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListConflictsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListConflicts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListConflicts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListConflicts(ctx, req.(*ListConflictsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_Sources_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SourcesRequest)
 	if err := dec(in); err != nil {
@@ -472,6 +508,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "TransferLeadership",
 			Handler:    _Admin_TransferLeadership_Handler,
+		},
+		{
+			MethodName: "ListConflicts",
+			Handler:    _Admin_ListConflicts_Handler,
 		},
 		{
 			MethodName: "Sources",
