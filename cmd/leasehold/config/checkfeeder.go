@@ -98,13 +98,13 @@ func (c *checker) kea(key string, k *Kea) {
 func (c *checker) control(key string, k *Control) {
 	u, err := url.Parse(k.URL)
 	switch {
-	case k.URL == "":
+	case k.URL == "" || filepath.IsAbs(k.URL):
 	case err != nil:
 		c.errorf(key+".url", "%v", err)
 	case u.Scheme == "unix" && (u.Path == "" || u.Host != ""):
 		c.errorf(key+".url", "%q: want unix:/path", k.URL)
 	case u.Scheme != "unix" && u.Scheme != "http" && u.Scheme != "https":
-		c.errorf(key+".url", "%q: want unix:/path, http://host:port/ or https://host:port/", k.URL)
+		c.errorf(key+".url", "%q: want unix:/path (or the path alone), http://host:port/ or https://host:port/", k.URL)
 	case u.Scheme != "unix" && u.Host == "":
 		c.errorf(key+".url", "%q: has no host", k.URL)
 	case u.User != nil:
