@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -118,13 +119,19 @@ func (w *walk) read(ctx context.Context, ring <-chan struct{}, out func(context.
 	}
 }
 
-// introduce logs whom it is about.
+// introduce logs whom it is about. What fails here and matters will fail again, and be told then.
 func (w *walk) introduce(ctx context.Context) {
 	version, err := w.config.control.version(ctx)
 	if err != nil {
-		return // what matters will fail too, and be told
+		return
 	}
-	w.config.logger.Info("Kea answers", "at", w.config.control.config.URL, "version", version)
+	log := w.config.logger.With("at", w.config.control.config.URL, "version", version)
+	names, err := w.config.control.commands(ctx)
+	if err != nil {
+		log.Info("Kea answers")
+		return
+	}
+	log.Info("Kea answers", "lease_cmds", slices.Contains(names, "lease6-get-page"), "ha", slices.Contains(names, "ha-heartbeat"))
 }
 
 // await waits until a statement is due, and tells why. The error is the end of ctx.
