@@ -111,7 +111,7 @@ func (c *recent) pushOver(s *saying, r *row, arrived time.Time, conn uint64) rul
 	case arrived.Sub(s.arrived) > tieWithin:
 		return ruling{take: true}
 	}
-	return ruling{take: !r.leased() || !s.live} // the end wins
+	return ruling{take: !r.leased() || s.live} // the end wins
 }
 
 // event rules on a line of the lease file that has just been read.
@@ -221,7 +221,7 @@ func (c *recent) begin() { c.statement++ }
 
 // unstated gives each lease that the statement did not have although it may be there: what was pushed after Kea was first looked at;
 // with pages, also what was pushed shortly before, because a Kea may get a lease from its HA partner after we do: ask tells that it
-// has to be asked for those.
+// has to be asked for them.
 func (c *recent) unstated(looked time.Time, file bool, f func(r *row, ask bool) error) error {
 	since := looked
 	if !file {
@@ -232,7 +232,7 @@ func (c *recent) unstated(looked time.Time, file bool, f func(r *row, ask bool) 
 			continue
 		}
 		s.statement = c.statement
-		if err := f(&s.row, !file && s.arrived.Before(looked)); err != nil {
+		if err := f(&s.row, !file); err != nil {
 			return err
 		}
 	}
