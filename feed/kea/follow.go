@@ -45,6 +45,7 @@ type follower struct {
 	disk    disk
 	clock   func() time.Time
 	newBell func() bell
+	rows    int           // of a chunk, at most
 	limit   *rate.Limiter // of the bad lines that are logged
 
 	mu    sync.Mutex
@@ -65,7 +66,7 @@ func newFollower(config followConfig) *follower {
 	if config.logger == nil {
 		config.logger = slog.New(slog.DiscardHandler)
 	}
-	f := &follower{config: config, disk: realDisk{}, clock: time.Now, limit: rate.NewLimiter(rate.Every(lineLogPause), maxLogged)}
+	f := &follower{config: config, disk: realDisk{}, clock: time.Now, rows: tailRows, limit: rate.NewLimiter(rate.Every(lineLogPause), maxLogged)}
 	f.newBell = func() bell { return newFolderBell(config.path, config.logger) }
 	return f
 }

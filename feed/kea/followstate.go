@@ -120,7 +120,7 @@ func (t *statement) say() error {
 	if err := t.out(chunk{begin: &beginning{}}); err != nil {
 		return err
 	}
-	rows := &sheaf{out: t.out, asked: t.clock()}
+	rows := &sheaf{out: t.out, most: t.rows, asked: t.clock()}
 	if err := t.catchUp(); err != nil {
 		return err
 	}

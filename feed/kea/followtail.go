@@ -124,7 +124,7 @@ func (s *following) advance() error {
 
 // readOn tells what was appended to a file; whole says that nothing more will be.
 func (s *following) readOn(r *reading, whole bool) error {
-	rows := &sheaf{out: s.out, events: true}
+	rows := &sheaf{out: s.out, most: s.rows, events: true}
 	bad := badLines{}
 	flush := func() error {
 		_ = s.tail.look() // remembered; an error comes again
@@ -189,6 +189,7 @@ func (s *following) close() error {
 // sheaf gathers rows for a chunk.
 type sheaf struct {
 	out    func(chunk) error
+	most   int
 	rows   []row
 	events bool
 	asked  time.Time
@@ -197,7 +198,7 @@ type sheaf struct {
 // add tells whether the chunk is full.
 func (h *sheaf) add(r *row) bool {
 	h.rows = append(h.rows, r.clone())
-	return len(h.rows) == tailRows
+	return len(h.rows) >= h.most
 }
 
 func (h *sheaf) flush() error {
