@@ -119,7 +119,7 @@ func (t *teller) take(c *requestor.Client, query int, live bool) error {
 	moved := false
 	for i := range t.news {
 		n := &t.news[i]
-		moved = moved || !n.ended && (!n.mine || !n.same)
+		moved = moved || n.ended || !n.mine || !n.same
 	}
 	for i := range t.news {
 		var err error
@@ -136,7 +136,8 @@ func (t *teller) take(c *requestor.Client, query int, live bool) error {
 	return nil
 }
 
-// upsert states a binding. moved tells whether the message has one whose ends have moved, to which a newer transaction then belongs.
+// upsert states a binding. moved tells whether the message has one whose ends have moved, or that has ended: a newer transaction is then
+// its.
 func (t *teller) upsert(m *message, n *news, moved bool) error {
 	e := entry{lease: n.lease, client: m.client, statement: t.statement, link: m.link, teller: int16(m.query), holders: 1 << (m.query % 64)}
 	again := (n.mine || n.other) && n.old.statement == t.statement && n.old.teller != e.teller // another query has stated it already

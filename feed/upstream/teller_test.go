@@ -96,6 +96,9 @@ func TestWhatMessagesComeTo(t *testing.T) {
 		{"a renewal of one binding leaves the others as they were", twoRelays, []said{
 			{0, 100, false, with(of("c", 30), na, 70, 170, pd, 10, 20)}, {0, 110, true, with(of("c", 0), na, 60, 160, pd, 40, 50)},
 		}, []string{at(na, "c", 100, 200, 70, ""), at(pd, "c", 40, 50, 70, ""), at(na, "c", 100, 200, 70, ""), at(pd, "c", 40, 50, 110, "")}},
+		{"an end of one binding leaves the others as they were", twoRelays, []said{
+			{0, 100, false, with(of("c", 30), na, 70, 170, pd, 10, 20)}, {0, 110, true, with(of("c", 0), na, 60, 160, pd, 0, 0)},
+		}, []string{at(na, "c", 100, 200, 70, ""), at(pd, "c", 40, 50, 70, ""), at(na, "c", 100, 200, 70, ""), "3fff:0:100::/56 is not c's: REASON_DELETED"}},
 		{"a renewal that moves no end is of all bindings", twoRelays, []said{
 			{0, 100, false, with(of("c", 30), na, 70, 170)}, {0, 110, true, with(of("c", 0), na, 60, 160)},
 		}, []string{at(na, "c", 100, 200, 70, ""), at(na, "c", 60, 160, 110, "")}},
