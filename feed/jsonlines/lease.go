@@ -133,6 +133,9 @@ func (o *keyObject) key() (kind binding.Kind, prefix netip.Prefix, duid []byte, 
 		if errAddr != nil {
 			return 0, prefix, nil, wrong(field, "%w", errAddr)
 		}
+		if a.Zone() != "" {
+			return 0, prefix, nil, wrong(field, "%q has a zone", o.Address)
+		}
 		prefix = netip.PrefixFrom(a, a.BitLen())
 		if o.Temporary {
 			kind = binding.TA
