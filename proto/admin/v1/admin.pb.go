@@ -1471,6 +1471,7 @@ func (x *Claim) GetState() string {
 
 type SourcesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Forwarded     bool                   `protobuf:"varint,1,opt,name=forwarded,proto3" json:"forwarded,omitempty"` // set by a node that asks the leader for reports: they are not asked for again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1505,9 +1506,17 @@ func (*SourcesRequest) Descriptor() ([]byte, []int) {
 	return file_admin_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
+func (x *SourcesRequest) GetForwarded() bool {
+	if x != nil {
+		return x.Forwarded
+	}
+	return false
+}
+
 type SourcesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"` // sorted by name
+	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`                                  // sorted by name
+	AgentsMissing string                 `protobuf:"bytes,2,opt,name=agents_missing,json=agentsMissing,proto3" json:"agents_missing,omitempty"` // why the reports of agents are not there; empty: they are
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1549,6 +1558,13 @@ func (x *SourcesResponse) GetSources() []*Source {
 	return nil
 }
 
+func (x *SourcesResponse) GetAgentsMissing() string {
+	if x != nil {
+		return x.AgentsMissing
+	}
+	return ""
+}
+
 type Source struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1558,6 +1574,7 @@ type Source struct {
 	LastBatchMs   int64                  `protobuf:"zigzag64,5,opt,name=last_batch_ms,json=lastBatchMs,proto3" json:"last_batch_ms,omitempty"`    // cluster time
 	LastResyncMs  int64                  `protobuf:"zigzag64,6,opt,name=last_resync_ms,json=lastResyncMs,proto3" json:"last_resync_ms,omitempty"` // cluster time at which the newest complete resync ended; 0 for never
 	Resyncing     bool                   `protobuf:"varint,7,opt,name=resyncing,proto3" json:"resyncing,omitempty"`
+	Agents        []*Agent               `protobuf:"bytes,8,rep,name=agents,proto3" json:"agents,omitempty"` // that feed it, or did so lately; sorted by instance
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1641,6 +1658,138 @@ func (x *Source) GetResyncing() bool {
 	return false
 }
 
+func (x *Source) GetAgents() []*Agent {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
+// Agent is the newest report of an agent. What it measured at itself is as old as the report. Ages and skews are in milliseconds.
+type Agent struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Instance       string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Connected      bool                   `protobuf:"varint,2,opt,name=connected,proto3" json:"connected,omitempty"`                                      // whether its session is open
+	ReportAgeMs    uint64                 `protobuf:"varint,3,opt,name=report_age_ms,json=reportAgeMs,proto3" json:"report_age_ms,omitempty"`             // how long ago the leader received it
+	LagMs          uint64                 `protobuf:"varint,4,opt,name=lag_ms,json=lagMs,proto3" json:"lag_ms,omitempty"`                                 // age of the oldest change that was not acknowledged; 0: all were
+	ChangeAgeMs    *uint64                `protobuf:"varint,5,opt,name=change_age_ms,json=changeAgeMs,proto3,oneof" json:"change_age_ms,omitempty"`       // how long ago the source stated its newest change; absent: never
+	ResyncAgeMs    *uint64                `protobuf:"varint,6,opt,name=resync_age_ms,json=resyncAgeMs,proto3,oneof" json:"resync_age_ms,omitempty"`       // how long ago the end of a resync was acknowledged; absent: never
+	RefusedChanges uint64                 `protobuf:"varint,7,opt,name=refused_changes,json=refusedChanges,proto3" json:"refused_changes,omitempty"`      // changes that the cluster refused, or that no batch could hold
+	RefusedRecords uint64                 `protobuf:"varint,8,opt,name=refused_records,json=refusedRecords,proto3" json:"refused_records,omitempty"`      // records of the server that the source could not use
+	AgentSkewMs    int64                  `protobuf:"zigzag64,9,opt,name=agent_skew_ms,json=agentSkewMs,proto3" json:"agent_skew_ms,omitempty"`           // the agent's clock minus the leader's, with the time that the report was on its way
+	ServerSkewMs   *int64                 `protobuf:"zigzag64,10,opt,name=server_skew_ms,json=serverSkewMs,proto3,oneof" json:"server_skew_ms,omitempty"` // the DHCP server's clock minus the leader's; absent: not measured
+	Trouble        string                 `protobuf:"bytes,11,opt,name=trouble,proto3" json:"trouble,omitempty"`                                          // what keeps the source from its server; empty: nothing
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Agent) Reset() {
+	*x = Agent{}
+	mi := &file_admin_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Agent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Agent) ProtoMessage() {}
+
+func (x *Agent) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Agent.ProtoReflect.Descriptor instead.
+func (*Agent) Descriptor() ([]byte, []int) {
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Agent) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Agent) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *Agent) GetReportAgeMs() uint64 {
+	if x != nil {
+		return x.ReportAgeMs
+	}
+	return 0
+}
+
+func (x *Agent) GetLagMs() uint64 {
+	if x != nil {
+		return x.LagMs
+	}
+	return 0
+}
+
+func (x *Agent) GetChangeAgeMs() uint64 {
+	if x != nil && x.ChangeAgeMs != nil {
+		return *x.ChangeAgeMs
+	}
+	return 0
+}
+
+func (x *Agent) GetResyncAgeMs() uint64 {
+	if x != nil && x.ResyncAgeMs != nil {
+		return *x.ResyncAgeMs
+	}
+	return 0
+}
+
+func (x *Agent) GetRefusedChanges() uint64 {
+	if x != nil {
+		return x.RefusedChanges
+	}
+	return 0
+}
+
+func (x *Agent) GetRefusedRecords() uint64 {
+	if x != nil {
+		return x.RefusedRecords
+	}
+	return 0
+}
+
+func (x *Agent) GetAgentSkewMs() int64 {
+	if x != nil {
+		return x.AgentSkewMs
+	}
+	return 0
+}
+
+func (x *Agent) GetServerSkewMs() int64 {
+	if x != nil && x.ServerSkewMs != nil {
+		return *x.ServerSkewMs
+	}
+	return 0
+}
+
+func (x *Agent) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
 type LinksRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1649,7 +1798,7 @@ type LinksRequest struct {
 
 func (x *LinksRequest) Reset() {
 	*x = LinksRequest{}
-	mi := &file_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1810,7 @@ func (x *LinksRequest) String() string {
 func (*LinksRequest) ProtoMessage() {}
 
 func (x *LinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1823,7 @@ func (x *LinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinksRequest.ProtoReflect.Descriptor instead.
 func (*LinksRequest) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 type LinksResponse struct {
@@ -1686,7 +1835,7 @@ type LinksResponse struct {
 
 func (x *LinksResponse) Reset() {
 	*x = LinksResponse{}
-	mi := &file_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1847,7 @@ func (x *LinksResponse) String() string {
 func (*LinksResponse) ProtoMessage() {}
 
 func (x *LinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1860,7 @@ func (x *LinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinksResponse.ProtoReflect.Descriptor instead.
 func (*LinksResponse) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LinksResponse) GetLinks() []*Link {
@@ -1734,7 +1883,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1895,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1908,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Link) GetRepresentative() string {
@@ -1806,7 +1955,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1818,7 +1967,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1831,7 +1980,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SaveSnapshotRequest) GetConsistent() bool {
@@ -1850,7 +1999,7 @@ type SaveSnapshotResponse struct {
 
 func (x *SaveSnapshotResponse) Reset() {
 	*x = SaveSnapshotResponse{}
-	mi := &file_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2011,7 @@ func (x *SaveSnapshotResponse) String() string {
 func (*SaveSnapshotResponse) ProtoMessage() {}
 
 func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2024,7 @@ func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SaveSnapshotResponse) GetData() []byte {
@@ -2010,10 +2159,12 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"\x04iaid\x18\x03 \x01(\rR\x04iaid\x12\x14\n" +
 	"\x05valid\x18\x04 \x01(\rR\x05valid\x12.\n" +
 	"\x13last_transaction_ms\x18\x05 \x01(\x12R\x11lastTransactionMs\x12\x14\n" +
-	"\x05state\x18\x06 \x01(\tR\x05state\"\x10\n" +
-	"\x0eSourcesRequest\"G\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\".\n" +
+	"\x0eSourcesRequest\x12\x1c\n" +
+	"\tforwarded\x18\x01 \x01(\bR\tforwarded\"n\n" +
 	"\x0fSourcesResponse\x124\n" +
-	"\asources\x18\x01 \x03(\v2\x1a.leasehold.admin.v1.SourceR\asources\"\xd2\x01\n" +
+	"\asources\x18\x01 \x03(\v2\x1a.leasehold.admin.v1.SourceR\asources\x12%\n" +
+	"\x0eagents_missing\x18\x02 \x01(\tR\ragentsMissing\"\x85\x02\n" +
 	"\x06Source\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bbindings\x18\x02 \x01(\x04R\bbindings\x12\x14\n" +
@@ -2021,7 +2172,24 @@ const file_admin_v1_admin_proto_rawDesc = "" +
 	"\bsequence\x18\x04 \x01(\x04R\bsequence\x12\"\n" +
 	"\rlast_batch_ms\x18\x05 \x01(\x12R\vlastBatchMs\x12$\n" +
 	"\x0elast_resync_ms\x18\x06 \x01(\x12R\flastResyncMs\x12\x1c\n" +
-	"\tresyncing\x18\a \x01(\bR\tresyncing\"\x0e\n" +
+	"\tresyncing\x18\a \x01(\bR\tresyncing\x121\n" +
+	"\x06agents\x18\b \x03(\v2\x19.leasehold.admin.v1.AgentR\x06agents\"\xc0\x03\n" +
+	"\x05Agent\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1c\n" +
+	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\"\n" +
+	"\rreport_age_ms\x18\x03 \x01(\x04R\vreportAgeMs\x12\x15\n" +
+	"\x06lag_ms\x18\x04 \x01(\x04R\x05lagMs\x12'\n" +
+	"\rchange_age_ms\x18\x05 \x01(\x04H\x00R\vchangeAgeMs\x88\x01\x01\x12'\n" +
+	"\rresync_age_ms\x18\x06 \x01(\x04H\x01R\vresyncAgeMs\x88\x01\x01\x12'\n" +
+	"\x0frefused_changes\x18\a \x01(\x04R\x0erefusedChanges\x12'\n" +
+	"\x0frefused_records\x18\b \x01(\x04R\x0erefusedRecords\x12\"\n" +
+	"\ragent_skew_ms\x18\t \x01(\x12R\vagentSkewMs\x12)\n" +
+	"\x0eserver_skew_ms\x18\n" +
+	" \x01(\x12H\x02R\fserverSkewMs\x88\x01\x01\x12\x18\n" +
+	"\atrouble\x18\v \x01(\tR\atroubleB\x10\n" +
+	"\x0e_change_age_msB\x10\n" +
+	"\x0e_resync_age_msB\x11\n" +
+	"\x0f_server_skew_ms\"\x0e\n" +
 	"\fLinksRequest\"?\n" +
 	"\rLinksResponse\x12.\n" +
 	"\x05links\x18\x01 \x03(\v2\x18.leasehold.admin.v1.LinkR\x05links\"\x94\x01\n" +
@@ -2062,7 +2230,7 @@ func file_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_admin_v1_admin_proto_rawDescData
 }
 
-var file_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_admin_v1_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),              // 0: leasehold.admin.v1.StatusRequest
 	(*StatusResponse)(nil),             // 1: leasehold.admin.v1.StatusResponse
@@ -2088,11 +2256,12 @@ var file_admin_v1_admin_proto_goTypes = []any{
 	(*SourcesRequest)(nil),             // 21: leasehold.admin.v1.SourcesRequest
 	(*SourcesResponse)(nil),            // 22: leasehold.admin.v1.SourcesResponse
 	(*Source)(nil),                     // 23: leasehold.admin.v1.Source
-	(*LinksRequest)(nil),               // 24: leasehold.admin.v1.LinksRequest
-	(*LinksResponse)(nil),              // 25: leasehold.admin.v1.LinksResponse
-	(*Link)(nil),                       // 26: leasehold.admin.v1.Link
-	(*SaveSnapshotRequest)(nil),        // 27: leasehold.admin.v1.SaveSnapshotRequest
-	(*SaveSnapshotResponse)(nil),       // 28: leasehold.admin.v1.SaveSnapshotResponse
+	(*Agent)(nil),                      // 24: leasehold.admin.v1.Agent
+	(*LinksRequest)(nil),               // 25: leasehold.admin.v1.LinksRequest
+	(*LinksResponse)(nil),              // 26: leasehold.admin.v1.LinksResponse
+	(*Link)(nil),                       // 27: leasehold.admin.v1.Link
+	(*SaveSnapshotRequest)(nil),        // 28: leasehold.admin.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),       // 29: leasehold.admin.v1.SaveSnapshotResponse
 }
 var file_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: leasehold.admin.v1.StatusResponse.nodes:type_name -> leasehold.admin.v1.NodeStatus
@@ -2102,34 +2271,35 @@ var file_admin_v1_admin_proto_depIdxs = []int32{
 	20, // 4: leasehold.admin.v1.Conflict.lost:type_name -> leasehold.admin.v1.Claim
 	20, // 5: leasehold.admin.v1.Conflict.won:type_name -> leasehold.admin.v1.Claim
 	23, // 6: leasehold.admin.v1.SourcesResponse.sources:type_name -> leasehold.admin.v1.Source
-	26, // 7: leasehold.admin.v1.LinksResponse.links:type_name -> leasehold.admin.v1.Link
-	0,  // 8: leasehold.admin.v1.Admin.Status:input_type -> leasehold.admin.v1.StatusRequest
-	3,  // 9: leasehold.admin.v1.Admin.Members:input_type -> leasehold.admin.v1.MembersRequest
-	6,  // 10: leasehold.admin.v1.Admin.Join:input_type -> leasehold.admin.v1.JoinRequest
-	8,  // 11: leasehold.admin.v1.Admin.Leave:input_type -> leasehold.admin.v1.LeaveRequest
-	10, // 12: leasehold.admin.v1.Admin.Remove:input_type -> leasehold.admin.v1.RemoveRequest
-	12, // 13: leasehold.admin.v1.Admin.TransferLeadership:input_type -> leasehold.admin.v1.TransferLeadershipRequest
-	14, // 14: leasehold.admin.v1.Admin.ListBindings:input_type -> leasehold.admin.v1.ListBindingsRequest
-	17, // 15: leasehold.admin.v1.Admin.ListConflicts:input_type -> leasehold.admin.v1.ListConflictsRequest
-	21, // 16: leasehold.admin.v1.Admin.Sources:input_type -> leasehold.admin.v1.SourcesRequest
-	24, // 17: leasehold.admin.v1.Admin.Links:input_type -> leasehold.admin.v1.LinksRequest
-	27, // 18: leasehold.admin.v1.Admin.SaveSnapshot:input_type -> leasehold.admin.v1.SaveSnapshotRequest
-	1,  // 19: leasehold.admin.v1.Admin.Status:output_type -> leasehold.admin.v1.StatusResponse
-	4,  // 20: leasehold.admin.v1.Admin.Members:output_type -> leasehold.admin.v1.MembersResponse
-	7,  // 21: leasehold.admin.v1.Admin.Join:output_type -> leasehold.admin.v1.JoinResponse
-	9,  // 22: leasehold.admin.v1.Admin.Leave:output_type -> leasehold.admin.v1.LeaveResponse
-	11, // 23: leasehold.admin.v1.Admin.Remove:output_type -> leasehold.admin.v1.RemoveResponse
-	13, // 24: leasehold.admin.v1.Admin.TransferLeadership:output_type -> leasehold.admin.v1.TransferLeadershipResponse
-	15, // 25: leasehold.admin.v1.Admin.ListBindings:output_type -> leasehold.admin.v1.ListBindingsResponse
-	18, // 26: leasehold.admin.v1.Admin.ListConflicts:output_type -> leasehold.admin.v1.ListConflictsResponse
-	22, // 27: leasehold.admin.v1.Admin.Sources:output_type -> leasehold.admin.v1.SourcesResponse
-	25, // 28: leasehold.admin.v1.Admin.Links:output_type -> leasehold.admin.v1.LinksResponse
-	28, // 29: leasehold.admin.v1.Admin.SaveSnapshot:output_type -> leasehold.admin.v1.SaveSnapshotResponse
-	19, // [19:30] is the sub-list for method output_type
-	8,  // [8:19] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	24, // 7: leasehold.admin.v1.Source.agents:type_name -> leasehold.admin.v1.Agent
+	27, // 8: leasehold.admin.v1.LinksResponse.links:type_name -> leasehold.admin.v1.Link
+	0,  // 9: leasehold.admin.v1.Admin.Status:input_type -> leasehold.admin.v1.StatusRequest
+	3,  // 10: leasehold.admin.v1.Admin.Members:input_type -> leasehold.admin.v1.MembersRequest
+	6,  // 11: leasehold.admin.v1.Admin.Join:input_type -> leasehold.admin.v1.JoinRequest
+	8,  // 12: leasehold.admin.v1.Admin.Leave:input_type -> leasehold.admin.v1.LeaveRequest
+	10, // 13: leasehold.admin.v1.Admin.Remove:input_type -> leasehold.admin.v1.RemoveRequest
+	12, // 14: leasehold.admin.v1.Admin.TransferLeadership:input_type -> leasehold.admin.v1.TransferLeadershipRequest
+	14, // 15: leasehold.admin.v1.Admin.ListBindings:input_type -> leasehold.admin.v1.ListBindingsRequest
+	17, // 16: leasehold.admin.v1.Admin.ListConflicts:input_type -> leasehold.admin.v1.ListConflictsRequest
+	21, // 17: leasehold.admin.v1.Admin.Sources:input_type -> leasehold.admin.v1.SourcesRequest
+	25, // 18: leasehold.admin.v1.Admin.Links:input_type -> leasehold.admin.v1.LinksRequest
+	28, // 19: leasehold.admin.v1.Admin.SaveSnapshot:input_type -> leasehold.admin.v1.SaveSnapshotRequest
+	1,  // 20: leasehold.admin.v1.Admin.Status:output_type -> leasehold.admin.v1.StatusResponse
+	4,  // 21: leasehold.admin.v1.Admin.Members:output_type -> leasehold.admin.v1.MembersResponse
+	7,  // 22: leasehold.admin.v1.Admin.Join:output_type -> leasehold.admin.v1.JoinResponse
+	9,  // 23: leasehold.admin.v1.Admin.Leave:output_type -> leasehold.admin.v1.LeaveResponse
+	11, // 24: leasehold.admin.v1.Admin.Remove:output_type -> leasehold.admin.v1.RemoveResponse
+	13, // 25: leasehold.admin.v1.Admin.TransferLeadership:output_type -> leasehold.admin.v1.TransferLeadershipResponse
+	15, // 26: leasehold.admin.v1.Admin.ListBindings:output_type -> leasehold.admin.v1.ListBindingsResponse
+	18, // 27: leasehold.admin.v1.Admin.ListConflicts:output_type -> leasehold.admin.v1.ListConflictsResponse
+	22, // 28: leasehold.admin.v1.Admin.Sources:output_type -> leasehold.admin.v1.SourcesResponse
+	26, // 29: leasehold.admin.v1.Admin.Links:output_type -> leasehold.admin.v1.LinksResponse
+	29, // 30: leasehold.admin.v1.Admin.SaveSnapshot:output_type -> leasehold.admin.v1.SaveSnapshotResponse
+	20, // [20:31] is the sub-list for method output_type
+	9,  // [9:20] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_admin_v1_admin_proto_init() }
@@ -2137,13 +2307,14 @@ func file_admin_v1_admin_proto_init() {
 	if File_admin_v1_admin_proto != nil {
 		return
 	}
+	file_admin_v1_admin_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_v1_admin_proto_rawDesc), len(file_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

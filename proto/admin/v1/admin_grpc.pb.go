@@ -56,7 +56,7 @@ type AdminClient interface {
 	ListBindings(ctx context.Context, in *ListBindingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListBindingsResponse], error)
 	// ListConflicts lists the bindings about which sources disagree, as the asked node knows them: from when it began, or took a snapshot.
 	ListConflicts(ctx context.Context, in *ListConflictsRequest, opts ...grpc.CallOption) (*ListConflictsResponse, error)
-	// Sources lists what has fed the cluster.
+	// Sources lists what has fed the cluster, with the reports of the agents, which the leader has.
 	Sources(ctx context.Context, in *SourcesRequest, opts ...grpc.CallOption) (*SourcesResponse, error)
 	// Links lists the link table.
 	Links(ctx context.Context, in *LinksRequest, opts ...grpc.CallOption) (*LinksResponse, error)
@@ -223,7 +223,7 @@ type AdminServer interface {
 	ListBindings(*ListBindingsRequest, grpc.ServerStreamingServer[ListBindingsResponse]) error
 	// ListConflicts lists the bindings about which sources disagree, as the asked node knows them: from when it began, or took a snapshot.
 	ListConflicts(context.Context, *ListConflictsRequest) (*ListConflictsResponse, error)
-	// Sources lists what has fed the cluster.
+	// Sources lists what has fed the cluster, with the reports of the agents, which the leader has.
 	Sources(context.Context, *SourcesRequest) (*SourcesResponse, error)
 	// Links lists the link table.
 	Links(context.Context, *LinksRequest) (*LinksResponse, error)

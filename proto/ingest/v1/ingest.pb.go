@@ -130,6 +130,7 @@ type FeedRequest struct {
 	//
 	//	*FeedRequest_Hello
 	//	*FeedRequest_Batch
+	//	*FeedRequest_Report
 	Request       isFeedRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -190,6 +191,15 @@ func (x *FeedRequest) GetBatch() *Batch {
 	return nil
 }
 
+func (x *FeedRequest) GetReport() *Report {
+	if x != nil {
+		if x, ok := x.Request.(*FeedRequest_Report); ok {
+			return x.Report
+		}
+	}
+	return nil
+}
+
 type isFeedRequest_Request interface {
 	isFeedRequest_Request()
 }
@@ -202,9 +212,15 @@ type FeedRequest_Batch struct {
 	Batch *Batch `protobuf:"bytes,2,opt,name=batch,proto3,oneof"`
 }
 
+type FeedRequest_Report struct {
+	Report *Report `protobuf:"bytes,3,opt,name=report,proto3,oneof"`
+}
+
 func (*FeedRequest_Hello) isFeedRequest_Request() {}
 
 func (*FeedRequest_Batch) isFeedRequest_Request() {}
+
+func (*FeedRequest_Report) isFeedRequest_Request() {}
 
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -986,6 +1002,116 @@ func (x *Link) GetRelays() []string {
 	return nil
 }
 
+// Report is what an agent says of itself and its server, for operators to see. The leader keeps the newest of each (source,
+// instance) for a while; it is neither replicated nor answered. Times are ages, as far as they can be.
+type Report struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Instance       string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`                                    // which of the agents that share the source; at most 255 octets
+	ClockMs        int64                  `protobuf:"zigzag64,2,opt,name=clock_ms,json=clockMs,proto3" json:"clock_ms,omitempty"`                    // the agent's clock when it sent this, milliseconds since 1970
+	SkewMs         *int64                 `protobuf:"zigzag64,3,opt,name=skew_ms,json=skewMs,proto3,oneof" json:"skew_ms,omitempty"`                 // the server's clock minus the agent's; absent: not measured
+	LagMs          uint64                 `protobuf:"varint,4,opt,name=lag_ms,json=lagMs,proto3" json:"lag_ms,omitempty"`                            // age of the oldest change that is not acknowledged; 0 when all are
+	ChangeAgeMs    *uint64                `protobuf:"varint,5,opt,name=change_age_ms,json=changeAgeMs,proto3,oneof" json:"change_age_ms,omitempty"`  // how long ago the source stated its newest change; absent: never
+	ResyncAgeMs    *uint64                `protobuf:"varint,6,opt,name=resync_age_ms,json=resyncAgeMs,proto3,oneof" json:"resync_age_ms,omitempty"`  // how long ago the end of a resync was acknowledged; absent: never
+	RefusedChanges uint64                 `protobuf:"varint,7,opt,name=refused_changes,json=refusedChanges,proto3" json:"refused_changes,omitempty"` // changes that the cluster refused, or that no batch could hold
+	RefusedRecords uint64                 `protobuf:"varint,8,opt,name=refused_records,json=refusedRecords,proto3" json:"refused_records,omitempty"` // records of the server that the source could not use
+	Trouble        string                 `protobuf:"bytes,9,opt,name=trouble,proto3" json:"trouble,omitempty"`                                      // what keeps the source from its server, for people; empty: nothing
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_ingest_v1_ingest_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_ingest_v1_ingest_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Report) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Report) GetClockMs() int64 {
+	if x != nil {
+		return x.ClockMs
+	}
+	return 0
+}
+
+func (x *Report) GetSkewMs() int64 {
+	if x != nil && x.SkewMs != nil {
+		return *x.SkewMs
+	}
+	return 0
+}
+
+func (x *Report) GetLagMs() uint64 {
+	if x != nil {
+		return x.LagMs
+	}
+	return 0
+}
+
+func (x *Report) GetChangeAgeMs() uint64 {
+	if x != nil && x.ChangeAgeMs != nil {
+		return *x.ChangeAgeMs
+	}
+	return 0
+}
+
+func (x *Report) GetResyncAgeMs() uint64 {
+	if x != nil && x.ResyncAgeMs != nil {
+		return *x.ResyncAgeMs
+	}
+	return 0
+}
+
+func (x *Report) GetRefusedChanges() uint64 {
+	if x != nil {
+		return x.RefusedChanges
+	}
+	return 0
+}
+
+func (x *Report) GetRefusedRecords() uint64 {
+	if x != nil {
+		return x.RefusedRecords
+	}
+	return 0
+}
+
+func (x *Report) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
 type FeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Response:
@@ -1000,7 +1126,7 @@ type FeedResponse struct {
 
 func (x *FeedResponse) Reset() {
 	*x = FeedResponse{}
-	mi := &file_ingest_v1_ingest_proto_msgTypes[11]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1138,7 @@ func (x *FeedResponse) String() string {
 func (*FeedResponse) ProtoMessage() {}
 
 func (x *FeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ingest_v1_ingest_proto_msgTypes[11]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1151,7 @@ func (x *FeedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedResponse.ProtoReflect.Descriptor instead.
 func (*FeedResponse) Descriptor() ([]byte, []int) {
-	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{11}
+	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FeedResponse) GetResponse() isFeedResponse_Response {
@@ -1088,13 +1214,14 @@ type Welcome struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	AppliedSequence  uint64                 `protobuf:"varint,1,opt,name=applied_sequence,json=appliedSequence,proto3" json:"applied_sequence,omitempty"`        // the newest batch of this epoch that was applied; 0 for none
 	MaxBytesInFlight uint32                 `protobuf:"varint,2,opt,name=max_bytes_in_flight,json=maxBytesInFlight,proto3" json:"max_bytes_in_flight,omitempty"` // do not have more unacknowledged than this
+	TakesReports     bool                   `protobuf:"varint,3,opt,name=takes_reports,json=takesReports,proto3" json:"takes_reports,omitempty"`                 // whether a Report may be sent: said by the leader, whatever nodes are between
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_ingest_v1_ingest_proto_msgTypes[12]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1233,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ingest_v1_ingest_proto_msgTypes[12]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1246,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{12}
+	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Welcome) GetAppliedSequence() uint64 {
@@ -1136,6 +1263,13 @@ func (x *Welcome) GetMaxBytesInFlight() uint32 {
 	return 0
 }
 
+func (x *Welcome) GetTakesReports() bool {
+	if x != nil {
+		return x.TakesReports
+	}
+	return false
+}
+
 type Ack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"` // this batch and all before it are committed and applied
@@ -1147,7 +1281,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_ingest_v1_ingest_proto_msgTypes[13]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1293,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_ingest_v1_ingest_proto_msgTypes[13]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1306,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{13}
+	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Ack) GetSequence() uint64 {
@@ -1209,7 +1343,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_ingest_v1_ingest_proto_msgTypes[14]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1355,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_ingest_v1_ingest_proto_msgTypes[14]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1368,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{14}
+	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Counts) GetChanged() uint64 {
@@ -1275,7 +1409,7 @@ type Rewind struct {
 
 func (x *Rewind) Reset() {
 	*x = Rewind{}
-	mi := &file_ingest_v1_ingest_proto_msgTypes[15]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1421,7 @@ func (x *Rewind) String() string {
 func (*Rewind) ProtoMessage() {}
 
 func (x *Rewind) ProtoReflect() protoreflect.Message {
-	mi := &file_ingest_v1_ingest_proto_msgTypes[15]
+	mi := &file_ingest_v1_ingest_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1434,7 @@ func (x *Rewind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rewind.ProtoReflect.Descriptor instead.
 func (*Rewind) Descriptor() ([]byte, []int) {
-	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{15}
+	return file_ingest_v1_ingest_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Rewind) GetNextSequence() uint64 {
@@ -1314,10 +1448,11 @@ var File_ingest_v1_ingest_proto protoreflect.FileDescriptor
 
 const file_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
-	"\x16ingest/v1/ingest.proto\x12\x13leasehold.ingest.v1\"\x80\x01\n" +
+	"\x16ingest/v1/ingest.proto\x12\x13leasehold.ingest.v1\"\xb7\x01\n" +
 	"\vFeedRequest\x122\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1a.leasehold.ingest.v1.HelloH\x00R\x05hello\x122\n" +
-	"\x05batch\x18\x02 \x01(\v2\x1a.leasehold.ingest.v1.BatchH\x00R\x05batchB\t\n" +
+	"\x05batch\x18\x02 \x01(\v2\x1a.leasehold.ingest.v1.BatchH\x00R\x05batch\x125\n" +
+	"\x06report\x18\x03 \x01(\v2\x1b.leasehold.ingest.v1.ReportH\x00R\x06reportB\t\n" +
 	"\arequest\"S\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x14\n" +
@@ -1377,16 +1512,31 @@ const file_ingest_v1_ingest_proto_rawDesc = "" +
 	"\x05label\x18\x01 \x01(\tR\x05label\x12\x14\n" +
 	"\x05names\x18\x02 \x03(\tR\x05names\x12\x1a\n" +
 	"\bprefixes\x18\x03 \x03(\tR\bprefixes\x12\x16\n" +
-	"\x06relays\x18\x04 \x03(\tR\x06relays\"\xb9\x01\n" +
+	"\x06relays\x18\x04 \x03(\tR\x06relays\"\xe2\x02\n" +
+	"\x06Report\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x19\n" +
+	"\bclock_ms\x18\x02 \x01(\x12R\aclockMs\x12\x1c\n" +
+	"\askew_ms\x18\x03 \x01(\x12H\x00R\x06skewMs\x88\x01\x01\x12\x15\n" +
+	"\x06lag_ms\x18\x04 \x01(\x04R\x05lagMs\x12'\n" +
+	"\rchange_age_ms\x18\x05 \x01(\x04H\x01R\vchangeAgeMs\x88\x01\x01\x12'\n" +
+	"\rresync_age_ms\x18\x06 \x01(\x04H\x02R\vresyncAgeMs\x88\x01\x01\x12'\n" +
+	"\x0frefused_changes\x18\a \x01(\x04R\x0erefusedChanges\x12'\n" +
+	"\x0frefused_records\x18\b \x01(\x04R\x0erefusedRecords\x12\x18\n" +
+	"\atrouble\x18\t \x01(\tR\atroubleB\n" +
+	"\n" +
+	"\b_skew_msB\x10\n" +
+	"\x0e_change_age_msB\x10\n" +
+	"\x0e_resync_age_ms\"\xb9\x01\n" +
 	"\fFeedResponse\x128\n" +
 	"\awelcome\x18\x01 \x01(\v2\x1c.leasehold.ingest.v1.WelcomeH\x00R\awelcome\x12,\n" +
 	"\x03ack\x18\x02 \x01(\v2\x18.leasehold.ingest.v1.AckH\x00R\x03ack\x125\n" +
 	"\x06rewind\x18\x03 \x01(\v2\x1b.leasehold.ingest.v1.RewindH\x00R\x06rewindB\n" +
 	"\n" +
-	"\bresponse\"c\n" +
+	"\bresponse\"\x88\x01\n" +
 	"\aWelcome\x12)\n" +
 	"\x10applied_sequence\x18\x01 \x01(\x04R\x0fappliedSequence\x12-\n" +
-	"\x13max_bytes_in_flight\x18\x02 \x01(\rR\x10maxBytesInFlight\"l\n" +
+	"\x13max_bytes_in_flight\x18\x02 \x01(\rR\x10maxBytesInFlight\x12#\n" +
+	"\rtakes_reports\x18\x03 \x01(\bR\ftakesReports\"l\n" +
 	"\x03Ack\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x123\n" +
@@ -1423,7 +1573,7 @@ func file_ingest_v1_ingest_proto_rawDescGZIP() []byte {
 }
 
 var file_ingest_v1_ingest_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ingest_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_ingest_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_ingest_v1_ingest_proto_goTypes = []any{
 	(Kind)(0),            // 0: leasehold.ingest.v1.Kind
 	(Reason)(0),          // 1: leasehold.ingest.v1.Reason
@@ -1438,37 +1588,39 @@ var file_ingest_v1_ingest_proto_goTypes = []any{
 	(*RelayLevel)(nil),   // 10: leasehold.ingest.v1.RelayLevel
 	(*End)(nil),          // 11: leasehold.ingest.v1.End
 	(*Link)(nil),         // 12: leasehold.ingest.v1.Link
-	(*FeedResponse)(nil), // 13: leasehold.ingest.v1.FeedResponse
-	(*Welcome)(nil),      // 14: leasehold.ingest.v1.Welcome
-	(*Ack)(nil),          // 15: leasehold.ingest.v1.Ack
-	(*Counts)(nil),       // 16: leasehold.ingest.v1.Counts
-	(*Rewind)(nil),       // 17: leasehold.ingest.v1.Rewind
+	(*Report)(nil),       // 13: leasehold.ingest.v1.Report
+	(*FeedResponse)(nil), // 14: leasehold.ingest.v1.FeedResponse
+	(*Welcome)(nil),      // 15: leasehold.ingest.v1.Welcome
+	(*Ack)(nil),          // 16: leasehold.ingest.v1.Ack
+	(*Counts)(nil),       // 17: leasehold.ingest.v1.Counts
+	(*Rewind)(nil),       // 18: leasehold.ingest.v1.Rewind
 }
 var file_ingest_v1_ingest_proto_depIdxs = []int32{
 	3,  // 0: leasehold.ingest.v1.FeedRequest.hello:type_name -> leasehold.ingest.v1.Hello
 	4,  // 1: leasehold.ingest.v1.FeedRequest.batch:type_name -> leasehold.ingest.v1.Batch
-	5,  // 2: leasehold.ingest.v1.Batch.changes:type_name -> leasehold.ingest.v1.Changes
-	6,  // 3: leasehold.ingest.v1.Batch.resync_begin:type_name -> leasehold.ingest.v1.ResyncBegin
-	7,  // 4: leasehold.ingest.v1.Batch.resync_end:type_name -> leasehold.ingest.v1.ResyncEnd
-	8,  // 5: leasehold.ingest.v1.Changes.changes:type_name -> leasehold.ingest.v1.Change
-	9,  // 6: leasehold.ingest.v1.Change.upsert:type_name -> leasehold.ingest.v1.Lease
-	11, // 7: leasehold.ingest.v1.Change.end:type_name -> leasehold.ingest.v1.End
-	12, // 8: leasehold.ingest.v1.Change.define_link:type_name -> leasehold.ingest.v1.Link
-	0,  // 9: leasehold.ingest.v1.Lease.kind:type_name -> leasehold.ingest.v1.Kind
-	10, // 10: leasehold.ingest.v1.Lease.relays:type_name -> leasehold.ingest.v1.RelayLevel
-	0,  // 11: leasehold.ingest.v1.End.kind:type_name -> leasehold.ingest.v1.Kind
-	1,  // 12: leasehold.ingest.v1.End.reason:type_name -> leasehold.ingest.v1.Reason
-	14, // 13: leasehold.ingest.v1.FeedResponse.welcome:type_name -> leasehold.ingest.v1.Welcome
-	15, // 14: leasehold.ingest.v1.FeedResponse.ack:type_name -> leasehold.ingest.v1.Ack
-	17, // 15: leasehold.ingest.v1.FeedResponse.rewind:type_name -> leasehold.ingest.v1.Rewind
-	16, // 16: leasehold.ingest.v1.Ack.counts:type_name -> leasehold.ingest.v1.Counts
-	2,  // 17: leasehold.ingest.v1.Ingest.Feed:input_type -> leasehold.ingest.v1.FeedRequest
-	13, // 18: leasehold.ingest.v1.Ingest.Feed:output_type -> leasehold.ingest.v1.FeedResponse
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	13, // 2: leasehold.ingest.v1.FeedRequest.report:type_name -> leasehold.ingest.v1.Report
+	5,  // 3: leasehold.ingest.v1.Batch.changes:type_name -> leasehold.ingest.v1.Changes
+	6,  // 4: leasehold.ingest.v1.Batch.resync_begin:type_name -> leasehold.ingest.v1.ResyncBegin
+	7,  // 5: leasehold.ingest.v1.Batch.resync_end:type_name -> leasehold.ingest.v1.ResyncEnd
+	8,  // 6: leasehold.ingest.v1.Changes.changes:type_name -> leasehold.ingest.v1.Change
+	9,  // 7: leasehold.ingest.v1.Change.upsert:type_name -> leasehold.ingest.v1.Lease
+	11, // 8: leasehold.ingest.v1.Change.end:type_name -> leasehold.ingest.v1.End
+	12, // 9: leasehold.ingest.v1.Change.define_link:type_name -> leasehold.ingest.v1.Link
+	0,  // 10: leasehold.ingest.v1.Lease.kind:type_name -> leasehold.ingest.v1.Kind
+	10, // 11: leasehold.ingest.v1.Lease.relays:type_name -> leasehold.ingest.v1.RelayLevel
+	0,  // 12: leasehold.ingest.v1.End.kind:type_name -> leasehold.ingest.v1.Kind
+	1,  // 13: leasehold.ingest.v1.End.reason:type_name -> leasehold.ingest.v1.Reason
+	15, // 14: leasehold.ingest.v1.FeedResponse.welcome:type_name -> leasehold.ingest.v1.Welcome
+	16, // 15: leasehold.ingest.v1.FeedResponse.ack:type_name -> leasehold.ingest.v1.Ack
+	18, // 16: leasehold.ingest.v1.FeedResponse.rewind:type_name -> leasehold.ingest.v1.Rewind
+	17, // 17: leasehold.ingest.v1.Ack.counts:type_name -> leasehold.ingest.v1.Counts
+	2,  // 18: leasehold.ingest.v1.Ingest.Feed:input_type -> leasehold.ingest.v1.FeedRequest
+	14, // 19: leasehold.ingest.v1.Ingest.Feed:output_type -> leasehold.ingest.v1.FeedResponse
+	19, // [19:20] is the sub-list for method output_type
+	18, // [18:19] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_ingest_v1_ingest_proto_init() }
@@ -1479,6 +1631,7 @@ func file_ingest_v1_ingest_proto_init() {
 	file_ingest_v1_ingest_proto_msgTypes[0].OneofWrappers = []any{
 		(*FeedRequest_Hello)(nil),
 		(*FeedRequest_Batch)(nil),
+		(*FeedRequest_Report)(nil),
 	}
 	file_ingest_v1_ingest_proto_msgTypes[2].OneofWrappers = []any{
 		(*Batch_Changes)(nil),
@@ -1491,7 +1644,8 @@ func file_ingest_v1_ingest_proto_init() {
 		(*Change_DefineLink)(nil),
 		(*Change_RemoveLink)(nil),
 	}
-	file_ingest_v1_ingest_proto_msgTypes[11].OneofWrappers = []any{
+	file_ingest_v1_ingest_proto_msgTypes[11].OneofWrappers = []any{}
+	file_ingest_v1_ingest_proto_msgTypes[12].OneofWrappers = []any{
 		(*FeedResponse_Welcome)(nil),
 		(*FeedResponse_Ack)(nil),
 		(*FeedResponse_Rewind)(nil),
@@ -1502,7 +1656,7 @@ func file_ingest_v1_ingest_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ingest_v1_ingest_proto_rawDesc), len(file_ingest_v1_ingest_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,7 +30,8 @@ const (
 //
 // Ingest takes the leases of DHCPv6 servers.
 type IngestClient interface {
-	// Feed is one session of a source. The first request is a Hello, answered by a Welcome; every request after it is a Batch.
+	// Feed is one session of a source. The first request is a Hello, answered by a Welcome; every request after it is a Batch, or,
+	// if the Welcome says that reports are taken, a Report.
 	//
 	// Batches are numbered from 1 within (source, epoch). The node acknowledges a batch when a majority of voters has it on disk
 	// and the state machine has applied it; acknowledgements come in order and each covers everything before it. A session that
@@ -71,7 +72,8 @@ type Ingest_FeedClient = grpc.BidiStreamingClient[FeedRequest, FeedResponse]
 //
 // Ingest takes the leases of DHCPv6 servers.
 type IngestServer interface {
-	// Feed is one session of a source. The first request is a Hello, answered by a Welcome; every request after it is a Batch.
+	// Feed is one session of a source. The first request is a Hello, answered by a Welcome; every request after it is a Batch, or,
+	// if the Welcome says that reports are taken, a Report.
 	//
 	// Batches are numbered from 1 within (source, epoch). The node acknowledges a batch when a majority of voters has it on disk
 	// and the state machine has applied it; acknowledgements come in order and each covers everything before it. A session that
