@@ -46,6 +46,7 @@ type saying struct {
 	cltt      int64
 	arrived   time.Time // when; of a look: when Kea was asked
 	conn      uint64    // by which connection it was pushed; 0: another way
+	mixed     bool      // with this cltt, other connections or ways have told of it too
 	ahead     bool      // it did not come from the lease file, which has not got so far yet
 	told      bool      // it came from the lease file
 	statement uint64    // in which it was stated last
@@ -96,7 +97,7 @@ func (c *recent) pushOver(s *saying, r *row, arrived time.Time, conn uint64) rul
 	case cltt < s.cltt:
 		return ruling{take: !c.followed && !c.asking && s.cltt-cltt > steppedBy, ask: settled}
 	case content == s.content:
-		return ruling{take: true}
+		return ruling{take: true, ask: settled && s.mixed} // what was asked for does not count any more
 	case c.followed:
 		for _, told := range s.seen {
 			if told == content {
@@ -104,7 +105,7 @@ func (c *recent) pushOver(s *saying, r *row, arrived time.Time, conn uint64) rul
 			}
 		}
 		return ruling{take: true}
-	case s.conn == conn:
+	case s.conn == conn && !s.mixed:
 		return ruling{take: true}
 	case settled:
 		return ruling{take: true, ask: true}
@@ -181,7 +182,9 @@ func (c *recent) enter(r *row, arrived time.Time, conn uint64, told bool) *sayin
 		c.known[a] = s
 	}
 	if cltt := r.transaction(); cltt != s.cltt || s.touched.IsZero() {
-		s.cltt, s.seen = cltt, s.seen[:0]
+		s.cltt, s.seen, s.mixed = cltt, s.seen[:0], false
+	} else if s.conn != conn {
+		s.mixed = true
 	}
 	s.content, s.live, s.arrived, s.conn, s.statement = contentOf(r), r.leased(), arrived, conn, c.statement
 	s.row = row{prefix: r.prefix, kind: r.kind, expire: s.cltt}
