@@ -44,6 +44,8 @@ type Event struct {
 	Client *Client // of EventChange
 	// Recovered tells that the change was found by the bulk query after missing data, or that EventCatchUpComplete is the end of that.
 	Recovered bool
+	// FoundBy is of a recovered change that one of ActiveQuery.Recover has found: which, counted from 1. Else it is 0.
+	FoundBy int
 	// Partial tells of EventCatchUpComplete that clients which nobody knew of may be missing: see ActiveQuery.Recover.
 	Partial bool
 	// HasBaseTime and BaseTime are OPTION_LQ_BASE_TIME of the message: seconds since 2000-01-01T00:00:00Z in the server's time,

@@ -70,17 +70,20 @@ type recovery struct {
 	since        uint32 // its base time
 	conn         *Conn
 	base         uint32 // of the newest answer
+	asking       int    // which of ActiveQuery.Recover, counted from 1; 0: none
 }
 
 func (r *recovery) run(ctx context.Context) error {
 	defer r.hangUp()
 	w := r.subscription.watcher
 	r.base = r.since
-	for _, q := range w.query.recovery() {
+	for i, q := range w.query.recovery() {
+		r.asking = min(i+1, len(w.query.Recover))
 		if err := r.ask(ctx, q, w.query.Strict); err != nil {
 			return err
 		}
 	}
+	r.asking = 0
 	if w.query.everything() {
 		if err := r.lookUp(ctx); err != nil {
 			return err
@@ -182,6 +185,7 @@ func (r *recovery) take(c *Client) error {
 	}
 	return w.tell(&Event{
 		Kind: EventChange, Server: s.target.name, Client: c, HasBaseTime: c.HasBaseTime, BaseTime: c.BaseTime, Recovered: true,
+		FoundBy: r.asking,
 	})
 }
 
