@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/leasehold/leasehold/protocol/dhcpv6"
+	"github.com/leasehold/leasehold/protocol/requestor"
 )
 
 // subscription is a script that accepts an ACTIVELEASEQUERY from a start time (0: none) and goes on with what follows.
@@ -158,6 +159,7 @@ func TestSubscriptionsToSeveralQueries(t *testing.T) {
 func TestSubscriptionToEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, d := with(of("c", 0), na, 5000, 9000), with(of("d", 0), far, 5000, 9000)
+		d.Prefixes, d.Addresses = append(d.Prefixes, requestor.Prefix{Prefix: pd, Preferred: 50, Valid: 90}), nil // its link is known by the query only
 		later := with(of("d", 0), far, 5000, 9000, pd, 50, 90)
 		known := make(chan struct{})
 		both := func(p *peer) {

@@ -38,17 +38,17 @@ func (c *Config) linkName(link int16) string {
 // one that holds its address, or, without any, the link-address nearest to it.
 func (t *teller) link(m *message) {
 	s := t.source
-	if m.link = int16(s.linkOf(m.query)); m.link != noLink {
+	if m.on = int16(m.link); m.on != noLink {
 		return
 	}
 	for i := range t.news {
 		if n := &t.news[i]; n.mine && n.old.link != noLink {
-			m.link = n.old.link
+			m.on = n.old.link
 			return
 		}
 	}
 	for _, a := range m.Addresses {
-		if m.link = s.config.linkWith(a.Address); m.link != noLink {
+		if m.on = s.config.linkWith(a.Address); m.on != noLink {
 			return
 		}
 	}
@@ -57,17 +57,9 @@ func (t *teller) link(m *message) {
 		if a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsLoopback() {
 			continue // no address of a link (RFC 8415 13.1)
 		}
-		m.link = s.config.linkWith(a)
+		m.on = s.config.linkWith(a)
 		return
 	}
-}
-
-// linkOf is the link that a query asks about, or noLink. A subscription to everything asks about none.
-func (s *Source) linkOf(query int) int {
-	if s.config.Active && s.config.Everything {
-		return noLink
-	}
-	return s.queries[query].link
 }
 
 // linkWith is the configured link with the longest prefix that holds an address, or with it as its relay's.

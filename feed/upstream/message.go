@@ -19,15 +19,22 @@ type news struct {
 	same  bool  // both ends are where they were
 }
 
+// origin is what a message was an answer to.
+type origin struct {
+	query int  // number of the query, or of the subscription
+	link  int  // number of the link that was asked about, or noLink
+	live  bool // whether it is of a subscription, where a lifetime of 0 is an end
+}
+
 // message is a message's client, and what goes for all its bindings.
 type message struct {
 	*requestor.Client
-	query  int   // number of the query, or of the subscription
+	origin
 	now    int64 // when it was made: seconds since 1970 on the server's clock if it has told it
 	skew   int64 // that clock minus this machine's, in milliseconds
 	jitter int64
 	client uint64
-	link   int16
+	on     int16 // number of the link that the client is on, or noLink
 }
 
 // noDUID tells whether these octets stand for no DUID, as in Kea's declined leases.
@@ -36,8 +43,8 @@ func noDUID(duid []byte) bool {
 }
 
 // describe finds the time that the message's times count from.
-func (t *teller) describe(c *requestor.Client, query int) message {
-	m := message{Client: c, query: query, client: t.source.known.client(c.DUID), now: time.Now().Unix(), jitter: arrivalJitter}
+func (t *teller) describe(c *requestor.Client, from origin) message {
+	m := message{Client: c, origin: from, client: t.source.known.client(c.DUID), now: time.Now().Unix(), jitter: arrivalJitter}
 	if c.HasBaseTime {
 		skew, _ := t.source.clock.skew()
 		m.now, m.skew, m.jitter = epoch2000+int64(c.BaseTime), skew.Milliseconds(), baseJitter

@@ -53,7 +53,7 @@ func (s *Source) ask(ctx context.Context, t *teller, query int) error {
 			s.clock.sample(c.BaseTime, time.Now())
 		}
 		sampled = true
-		return t.take(c, query, false)
+		return t.take(c, origin{query: query, link: q.link})
 	})
 	if fatal(err) == nil && ctx.Err() == nil {
 		s.troubles.set(q.name, err)

@@ -183,7 +183,7 @@ func (x *session) take(i int, w *watch, e *requestor.Event) error {
 	}
 	switch e.Kind {
 	case requestor.EventChange:
-		return x.teller.take(e.Client, i, true)
+		return x.teller.take(e.Client, origin{query: i, link: s.linkOf(i, e), live: true})
 	case requestor.EventSubscribed:
 		x.mu.Lock()
 		defer x.mu.Unlock()
@@ -219,4 +219,15 @@ func (x *session) completed(w *watch) error {
 	}
 	x.settleLocked(w)
 	return nil
+}
+
+// linkOf is the link about which was asked what an event of subscription i answers. One to everything asks about none, but its recovery does.
+func (s *Source) linkOf(i int, e *requestor.Event) int {
+	switch {
+	case !s.config.Everything:
+		return s.queries[i].link
+	case e.FoundBy > 0:
+		return s.queries[e.FoundBy-1].link
+	}
+	return noLink
 }

@@ -102,9 +102,8 @@ func (t *teller) flush() {
 	}
 }
 
-// take states what a message of the server says; live tells whether it is of a subscription, where a lifetime of 0 is an end. The error is
-// a *sinkError, or errFull.
-func (t *teller) take(c *requestor.Client, query int, live bool) error {
+// take states what a message of the server says. The error is a *sinkError, or errFull.
+func (t *teller) take(c *requestor.Client, from origin) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c.Flaw != nil {
@@ -113,7 +112,7 @@ func (t *teller) take(c *requestor.Client, query int, live bool) error {
 	if len(c.DUID) == 0 || noDUID(c.DUID) {
 		return nil
 	}
-	m := t.describe(c, query)
+	m := t.describe(c, from)
 	t.collect(&m)
 	t.link(&m)
 	moved := false
@@ -126,7 +125,7 @@ func (t *teller) take(c *requestor.Client, query int, live bool) error {
 		switch n := &t.news[i]; {
 		case !n.ended:
 			err = t.upsert(&m, n, moved)
-		case live:
+		case from.live:
 			err = t.ended(&m, n)
 		}
 		if err != nil {
@@ -139,7 +138,7 @@ func (t *teller) take(c *requestor.Client, query int, live bool) error {
 // upsert states a binding. moved tells whether the message has one whose ends have moved, or that has ended: a newer transaction is then
 // its.
 func (t *teller) upsert(m *message, n *news, moved bool) error {
-	e := entry{lease: n.lease, client: m.client, statement: t.statement, link: m.link, teller: int16(m.query), holders: 1 << (m.query % 64)}
+	e := entry{lease: n.lease, client: m.client, statement: t.statement, link: m.on, teller: int16(m.query), holders: 1 << (m.query % 64)}
 	again := (n.mine || n.other) && n.old.statement == t.statement && n.old.teller != e.teller // another query has stated it already
 	if again && n.last+m.jitter < n.old.last {
 		if n.mine {

@@ -175,7 +175,7 @@ func stateAll(t *testing.T, config Config, all []said, want []string) {
 		}
 		for _, x := range all {
 			x.c.HasBaseTime, x.c.BaseTime = true, noon+x.at
-			if err := teller.take(&x.c, x.q, x.live); err != nil {
+			if err := teller.take(&x.c, origin{query: x.q, link: s.queries[x.q].link, live: x.live}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -202,7 +202,7 @@ func TestTimesAreOfTheServersClock(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := with(of("c", 30), na, 70, 170)
-		if err := teller.take(&c, 0, false); err != nil {
+		if err := teller.take(&c, origin{link: noLink}); err != nil {
 			t.Fatal(err)
 		}
 		if got := m.held[placeOf(netip.PrefixFrom(na, 128), false)].last; got != time.Now().Add(-30*time.Second).UnixMilli() {
@@ -218,7 +218,7 @@ func TestTimesAreOfTheServersClock(t *testing.T) {
 		s.clock.sample(base-5, time.Now())
 		c = with(of("d", 30), nb, 70, 170)
 		c.HasBaseTime, c.BaseTime = true, base-4 // of an answer that took 4 s to come
-		if err := teller.take(&c, 0, false); err != nil {
+		if err := teller.take(&c, origin{link: noLink}); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := m.held[placeOf(netip.PrefixFrom(nb, 128), false)].last, time.Now().Add(-34*time.Second-baseLag*time.Millisecond).UnixMilli(); got != want {
@@ -268,7 +268,7 @@ func TestOptionsAndRelayData(t *testing.T) {
 		e := with(of("e", 0), far, 5, 9)
 		e.Flaw = errors.New("its relay data")
 		for _, c := range []*requestor.Client{&c, &d, &e} {
-			if err := teller.take(c, 0, false); err != nil {
+			if err := teller.take(c, origin{link: noLink}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -302,7 +302,7 @@ func TestTableIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := with(of("c", 0), na, 5, 9, nb, 5, 9)
-	if err := teller.take(&c, 0, false); !errors.Is(err, errFull) {
+	if err := teller.take(&c, origin{link: noLink}); !errors.Is(err, errFull) {
 		t.Errorf("error %v, want errFull", err)
 	}
 	if err := teller.close(); err != nil {
