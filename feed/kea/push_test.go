@@ -1,0 +1,316 @@
+package kea
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestWhatElseAPeerMayAsk(t *testing.T) {
+	r := start(t, ServerConfig{now: recordedNow})
+	for _, tc := range []struct {
+		body   string
+		status int
+		result int
+		has    string // in the answer
+	}{
+		{`{"command":"list-commands","service":["dhcp6"]}`, 200, 0, `"lease6-bulk-apply"`},
+		{`[{"command":"version-get"}]`, 200, 0, `"extended"`},
+		{`{"command":"build-report"}`, 200, 0, `"text"`},
+		{`{"command":"status-get"}`, 200, 0, `"uptime"`},
+		{`{"command":"ha-heartbeat","service":["dhcp6"]}`, 200, 0, `"state":"backup"`},
+		{`{"command":"config-get"}`, 200, 2, "not supported"},
+		{`{"command":"` + strings.Repeat("x", 500) + `"}`, 200, 2, "not supported"},
+		{`{"command":"lease6-bulk-apply"}`, 200, 1, "no arguments"},
+		{`{"command":"lease6-bulk-apply","arguments":{}}`, 200, 0, "0 IPv6 leases"},
+		{`{"command":"lease6-bulk-apply","arguments":[]}`, 200, 1, "lease6-bulk-apply"},
+		{`{"command":"lease6-bulk-apply","arguments":{"leases":{}}}`, 200, 1, "leases"},
+		{`{"command":"lease6-bulk-apply","arguments":{"leases":[7,null,"x",[]]}}`, 200, 0, "leases[3]"},
+		{`{"command":"lease6-add","arguments":{"ip-address":"2001:db8::1","duid":"01:02:03","iaid":7,"valid-lft":100,"preferred-lft":50}}`, 200, 0, "added"},
+		{`{"command":"lease6-update","arguments":{"ip-address":"2001:db8::1","duid":"01:02:03","iaid":8,"valid-lft":100,"preferred-lft":50}}`, 200, 0, "updated"},
+		{`{"command":"lease6-add","arguments":{"duid":"01:02:03","iaid":7,"valid-lft":100,"preferred-lft":50}}`, 200, 1, "ip-address"},
+		{`{"command":"lease6-del","arguments":{"ip-address":"2001:db8::1"}}`, 200, 0, "deleted"},
+		{`{"command":"lease6-del","arguments":{"ip-address":"2001:db8::","type":"IA_PD"}}`, 200, 1, "prefix-len"},
+		{`{"command":"lease6-del","arguments":7}`, 200, 1, "not a lease"},
+		{`{}`, 400, 1, "without a command"},
+		{`[]`, 400, 1, "list of 0"},
+		{`[{"command":"a"},{"command":"b"}]`, 400, 1, "list of 2"},
+		{`{"command":7}`, 400, 1, "JSON"},
+		{``, 400, 1, "JSON"},
+		{`nonsense`, 400, 1, "JSON"},
+		{strings.Repeat("[", 100000), 400, 1, "JSON"},
+	} {
+		reply := r.post(tc.body)
+		if reply.status != tc.status || reply.result != tc.result || !strings.Contains(reply.raw, tc.has) || len(reply.raw) > 1000 {
+			t.Errorf("%.100s: status %d, result %d, %.1000s", tc.body, reply.status, reply.result, reply.raw)
+		}
+	}
+	if len(r.sink.leases) != 0 || len(r.sink.ends) != 1 {
+		t.Errorf("leases %v, ends %v", r.sink.leases, r.sink.ends)
+	}
+	if got := r.server.Totals().Unread; got != 7 {
+		t.Errorf("%d requests unread", got)
+	}
+}
+
+func TestOnlyPostIsAnswered(t *testing.T) {
+	r := start(t, ServerConfig{now: recordedNow})
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodOptions, "BREW"} {
+		q, err := http.NewRequestWithContext(t.Context(), method, r.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := r.client.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusMethodNotAllowed || response.Header.Get("Allow") != http.MethodPost {
+			t.Errorf("%s: %s", method, response.Status)
+		}
+	}
+}
+
+func TestTooLargeARequest(t *testing.T) {
+	r := start(t, ServerConfig{now: recordedNow})
+	if reply := r.post(strings.Repeat(" ", pushOctets) + bulk(nil, nil)); reply.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("%+v", reply)
+	}
+	if reply := r.post(bulk([]map[string]any{someLease(0, nil)}, nil)); reply.result != 0 || len(r.sink.leases) != 1 {
+		t.Errorf("after it: %+v", reply)
+	}
+}
+
+func TestBasicAuthentication(t *testing.T) {
+	r := start(t, ServerConfig{now: recordedNow, PushUser: "kea", PushPassword: "secret"})
+	for _, tc := range []struct {
+		user, password string
+		want           int
+	}{{"kea", "secret", 200}, {"kea", "Secret", 401}, {"kea", "", 401}, {"", "secret", 401}, {"keas", "ecret", 401}, {"", "", 401}} {
+		reply, err := post(t.Context(), r.client, r.url, bulk([]map[string]any{someLease(0, nil)}, nil), func(q *http.Request) {
+			if tc.user+tc.password != "" {
+				q.SetBasicAuth(tc.user, tc.password)
+			}
+		})
+		if err != nil || reply.status != tc.want || (reply.status == 401) != (reply.result == 401) {
+			t.Errorf("%s %s: %+v, %v", tc.user, tc.password, reply, err)
+		}
+	}
+	if got := r.server.Totals().Pushed; got != 1 {
+		t.Errorf("%d leases were taken", got)
+	}
+}
+
+// TestOneWritePerAnswer: header and body in two segments would cost Kea 40 ms each (Nagle and delayed acknowledgements).
+func TestOneWritePerAnswer(t *testing.T) {
+	l := &countingListener{Listener: listen(t), writes: make(chan int, 100)}
+	r := start(t, ServerConfig{now: recordedNow, Push: l})
+	for i := range 3 {
+		reply := r.post(bulk([]map[string]any{someLease(i, nil), someLease(i+10, map[string]any{"duid": 7})}, nil))
+		if reply.result != 0 || len(l.writes) != 1 {
+			t.Fatalf("%+v in %d writes", reply, len(l.writes))
+		}
+		if n := <-l.writes; n < len(reply.raw) {
+			t.Errorf("a write of %d octets", n)
+		}
+	}
+}
+
+type countingListener struct {
+	net.Listener
+	writes chan int
+}
+
+type countingConn struct {
+	net.Conn
+	writes chan int
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &countingConn{c, l.writes}, nil
+}
+
+func (c *countingConn) Write(b []byte) (int, error) {
+	c.writes <- len(b)
+	return c.Conn.Write(b)
+}
+
+// TestConnectionsAreBounded: those that are there go on.
+func TestConnectionsAreBounded(t *testing.T) {
+	r := start(t, ServerConfig{now: recordedNow})
+	if reply := r.post(bulk([]map[string]any{someLease(0, nil)}, nil)); reply.result != 0 {
+		t.Fatal(reply)
+	}
+	address := strings.TrimSuffix(strings.TrimPrefix(r.url, "http://"), "/")
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	closed := 0
+	for i := range pushConns + 10 {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+		if i < pushConns-1 {
+			continue
+		}
+		if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); errors.Is(err, io.EOF) || strings.Contains(fmt.Sprint(err), "reset") {
+			closed++
+		}
+	}
+	if closed != 11 {
+		t.Errorf("%d connections were closed", closed)
+	}
+	if reply := r.post(bulk([]map[string]any{someLease(1, nil)}, nil)); reply.result != 0 {
+		t.Error(reply)
+	}
+}
+
+// TestBreaker: after a push that was not acknowledged in time others are not held for long, nothing is lost, and the first
+// acknowledgement ends it. Kea's 10 s pass in a bubble.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(ServerConfig{Leases: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.recent = newRecent(false, false)
+		sink := newClusterSink(time.Now)
+		sink.comesBack(false)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- newPump(s, sink).run(ctx) }()
+		h := &pushHandler{server: s, ending: ctx.Done()}
+		lease := func(i int) []row {
+			r := leaseRow(byte(i), time.Now().Unix())
+			r.iaid = uint32(i)
+			return []row{r}
+		}
+		for _, tc := range []struct{ most time.Duration }{{pushHold}, {pushHoldShort}, {pushHoldShort}} {
+			began := time.Now()
+			if why := h.submit(lease(1), began, 1); why == "" || time.Since(began) != tc.most || tc.most >= 10*time.Second {
+				t.Errorf("%q after %v, want an error after %v", why, time.Since(began), tc.most)
+			}
+		}
+		go func() {
+			<-time.After(time.Millisecond)
+			sink.comesBack(true)
+		}()
+		if why := h.submit(lease(2), time.Now(), 1); why != "" {
+			t.Error(why)
+		}
+		synctest.Wait()
+		if s.breaker.tripped() {
+			t.Error("the breaker is open after an acknowledgement")
+		}
+		if n := s.queue.rows; n != 0 {
+			t.Errorf("%d rows are not let go of", n)
+		}
+		if got := s.Totals().Late; got != 3 {
+			t.Errorf("%d requests were late", got)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// TestWhatThereIsNoRoomForIsMadeGood: a push that cannot be kept is refused at once, and a full statement asked for when the cluster
+// is back.
+func TestWhatThereIsNoRoomForIsMadeGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(ServerConfig{Leases: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.recent = newRecent(false, true)
+		w := &wayRun{way: quiet{}, ring: make(chan struct{}, 1), chunks: make(chan chunk)}
+		s.ways = []*wayRun{w}
+		sink := newClusterSink(time.Now)
+		sink.comesBack(false)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- newPump(s, sink).run(ctx) }()
+		h := &pushHandler{server: s, ending: ctx.Done()}
+		many := make([]row, heldMost)
+		for i := range many {
+			many[i] = leaseRow('a', time.Now().Unix())
+		}
+		first := make(chan string)
+		go func() { first <- h.submit(many, time.Now(), 1) }()
+		synctest.Wait()
+		began := time.Now()
+		if why := h.submit(many[:1], began, 2); why == "" || time.Since(began) != 0 {
+			t.Errorf("%q after %v", why, time.Since(began))
+		}
+		synctest.Wait()
+		if len(w.ring) != 0 {
+			t.Error("a statement is asked for while the cluster is away")
+		}
+		sink.comesBack(true)
+		if why := <-first; why != "" {
+			t.Error(why)
+		}
+		<-w.ring
+		cancel()
+		<-done
+	})
+}
+
+func TestSkewByPushes(t *testing.T) {
+	var c clock
+	at := time.Unix(someCLTT, 0)
+	if _, ok := c.skew(); ok {
+		t.Error("measured before anything came")
+	}
+	for i, tc := range []struct {
+		after time.Duration // since the last
+		cltt  int64         // relative to the time of arrival
+		want  time.Duration
+	}{
+		{0, 100, 100*time.Second + time.Second/2},
+		{time.Second, 40, 100*time.Second + time.Second/2}, // it was kept back for a minute
+		{2 * time.Minute, 40, 100*time.Second + time.Second/2},
+		{2 * time.Minute, 41, 41*time.Second + time.Second/2}, // nothing better for a whole span
+		{time.Second, 120, 120*time.Second + time.Second/2},
+	} {
+		at = at.Add(tc.after)
+		c.note(at.Unix()+tc.cltt, at)
+		if got, ok := c.skew(); !ok || got != tc.want {
+			t.Errorf("%d: %v, want %v", i, got, tc.want)
+		}
+	}
+}
+
+// TestAgesAreCorrectedBySkew: Kea's clock is an hour ahead.
+func TestAgesAreCorrectedBySkew(t *testing.T) {
+	now := time.Now()
+	r := start(t, ServerConfig{now: func() time.Time { return now }})
+	r.sink.now = func() time.Time { return now }
+	r.post(bulk([]map[string]any{someLease(0, map[string]any{"expire": now.Add(time.Hour).Unix() + 7200})}, nil))
+	for _, l := range r.sink.leases {
+		if age := time.Duration(l.GetAgeMs()) * time.Millisecond; age.Abs() > time.Second {
+			t.Errorf("age %v", age)
+		}
+	}
+	if c := r.server.Condition(); !c.Measured || (c.Skew-time.Hour).Abs() > time.Second || len(r.sink.leases) != 1 {
+		t.Errorf("%+v, %d leases", c, len(r.sink.leases))
+	}
+}
