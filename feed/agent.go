@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -28,10 +28,11 @@ var errEpochLost = errors.New("the cluster no longer knows this session")
 
 // Agent feeds a cluster with what a source states.
 type Agent struct {
-	config Config
-	source Source
-	ledger ledger
-	now    func() time.Time
+	config   Config
+	source   Source
+	ledger   ledger
+	standing standing
+	now      func() time.Time
 
 	at      int       // index of the address in use
 	failed  int       // sessions that failed since the cluster last took what there was
@@ -44,17 +45,26 @@ func New(config Config, source Source) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Agent{config: config, source: source, now: time.Now}, nil
+	return &Agent{config: config, source: source, now: time.Now, standing: standing{due: make(chan struct{}, 1)}}, nil
 }
 
 // Totals is what was done so far. It may be called at any time from any goroutine.
 func (a *Agent) Totals() Totals { return a.ledger.read(a.now()) }
 
 // Run feeds until the source has said everything and the cluster has acknowledged it: nil. Otherwise the error is the source's, or
-// the end of ctx, or wraps ErrGaveUp or ErrRefused. Run is called once.
+// the end of ctx, or wraps ErrGaveUp or ErrRefused. Run is called once. When ctx ends, what the source has stated by then is still
+// sent, for Config.Linger at most.
 func (a *Agent) Run(ctx context.Context) error {
 	a.ledger.start(a.now())
 	defer func() { a.ledger.end(a.now()) }()
+	if a.config.Metrics != nil {
+		a.config.Metrics.follow(a)
+	}
+	observing, end := context.WithCancel(ctx)
+	var observed sync.WaitGroup
+	observed.Go(func() { a.observe(observing) })
+	defer observed.Wait()
+	defer end()
 	for {
 		err := a.runEpoch(ctx)
 		if !errors.Is(err, errEpochLost) {
@@ -67,31 +77,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
-// runEpoch runs the source once, with a session number of its own.
-func (a *Agent) runEpoch(ctx context.Context) error {
-	window := newWindow(a.config.MaxPending)
-	a.ledger.add(func(t *Totals) { t.Epochs++; t.Leases, t.Ends, t.Links = 0, 0, 0 })
-	s := &sink{config: a.config, window: window, bodies: newBodies(a.config.BatchOctets), now: a.now, refused: a.refuse}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := a.source.Run(ctx, s); err != nil {
-			return err
-		}
-		if err := s.Flush(ctx); err != nil {
-			return err
-		}
-		window.close()
-		return nil
-	})
-	group.Go(func() error { return a.deliver(ctx, window, a.config.Epoch()) })
-	return group.Wait()
-}
-
 // deliver runs sessions, one after the other, until everything in the window is acknowledged.
 func (a *Agent) deliver(ctx context.Context, w *window, epoch uint64) error {
 	for {
-		s := &session{config: a.config, window: w, ledger: &a.ledger, epoch: epoch, now: a.now}
-		err := s.run(ctx, a.config.Cluster[a.at])
+		node := a.config.Cluster[a.at]
+		s := &session{config: a.config, window: w, agent: a, node: node, epoch: epoch, now: a.now}
+		err := s.run(ctx, node)
+		a.standing.disconnected(err)
 		if err == nil {
 			return nil
 		}

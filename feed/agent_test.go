@@ -426,7 +426,9 @@ func TestReceipts(t *testing.T) {
 		case <-ctx.Done():
 		}
 		return nil
-	}, bad: func(c *ingestv1.Change) bool { return len(c.GetUpsert().GetAddress()) == 16 && c.GetUpsert().GetAddress()[15]%3 == 0 }}
+	}, bad: func(c *ingestv1.Change) bool {
+		return len(c.GetUpsert().GetAddress()) == 16 && c.GetUpsert().GetAddress()[15]%3 == 0
+	}}
 	source := &receipts{held: held, n: 30}
 	if err := newAgent(t, testConfig(serve(t, n)), source).Run(t.Context()); err != nil {
 		t.Fatal(err)

@@ -47,8 +47,8 @@ type batch struct {
 	receipts []chan struct{} // to be closed when this batch and all before it are acknowledged
 }
 
-// tally counts the changes of a batch.
-type tally struct{ leases, ends, links int }
+// tally counts the changes of a batch, and whether it is the end of a resync.
+type tally struct{ leases, ends, links, resyncs int }
 
 func (t tally) changes() int { return t.leases + t.ends + t.links }
 

@@ -24,7 +24,7 @@ func fill(t *testing.T, config Config, now func() time.Time, state func(*sink)) 
 		t.Fatal(err)
 	}
 	w := newWindow(1 << 30)
-	s := &sink{config: config, window: w, bodies: newBodies(config.BatchOctets), now: now, refused: func(*ingestv1.Change, error) {}}
+	s := &sink{config: config, window: w, bodies: newBodies(config.BatchOctets), now: now, refused: func(*ingestv1.Change, error) {}, stated: func(time.Time) {}}
 	state(s)
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)

@@ -21,13 +21,15 @@ var errSilent = errors.New("no answer in time")
 type session struct {
 	config Config
 	window *window
-	ledger *ledger
+	agent  *Agent
 	epoch  uint64
 	now    func() time.Time
 	stream grpc.ClientStream
 	watch  *watchdog
+	node   string // the address
 
 	welcomed bool // whether the node took the session
+	reports  bool // whether reports are taken
 	acked    bool // whether it acknowledged anything, by its welcome or later
 }
 
@@ -136,8 +138,9 @@ func (s *session) welcome() error {
 	if err != nil {
 		return err
 	}
-	s.welcomed = true
-	s.ledger.add(func(t *Totals) { t.Sessions++ })
+	s.welcomed, s.reports = true, welcome.GetTakesReports()
+	s.agent.standing.connected(s.node)
+	s.agent.ledger.add(func(t *Totals) { t.Sessions++ })
 	s.acked = done != tally{}
 	s.book(done, nil)
 	s.watch.look()
@@ -146,7 +149,8 @@ func (s *session) welcome() error {
 
 // book enters what was acknowledged.
 func (s *session) book(done tally, ack *ingestv1.Ack) {
-	s.ledger.acknowledge(done, ack)
+	s.agent.ledger.acknowledge(done, ack)
+	s.agent.standing.acknowledged(done, s.now())
 	if done.leases > 0 {
 		s.config.Progress.Add(int64(done.leases))
 	}
@@ -155,15 +159,21 @@ func (s *session) book(done tally, ack *ingestv1.Ack) {
 // send sends what the window gives until all is acknowledged, and then closes the sending side. answered is read only to know
 // that the receiver has ended: its error is put back.
 func (s *session) send(ctx context.Context, answered chan error) error {
+	signal(s.agent.standing.due)
 	for {
+		if err := s.report(); err != nil {
+			return err
+		}
 		b, sequence := s.window.take()
 		if b == nil {
 			if s.window.done() {
-				s.watch.look()
-				return s.stream.CloseSend()
+				return s.bye()
 			}
 			select {
 			case <-s.window.ready:
+				continue
+			case <-s.agent.standing.due:
+				signal(s.agent.standing.due)
 				continue
 			case err := <-answered:
 				answered <- err
@@ -182,8 +192,31 @@ func (s *session) send(ctx context.Context, answered chan error) error {
 		if err != nil {
 			return err
 		}
-		s.ledger.add(func(t *Totals) { t.Batches++; t.Octets += octets })
+		s.agent.ledger.add(func(t *Totals) { t.Batches++; t.Octets += octets })
 	}
+}
+
+// bye closes the sending side, behind a last report. A stream that is broken says so when it is received from.
+func (s *session) bye() error {
+	s.watch.look()
+	signal(s.agent.standing.due)
+	if err := s.report(); err != nil {
+		return err
+	}
+	return s.stream.CloseSend()
+}
+
+// report sends a report if one is due.
+func (s *session) report() error {
+	select {
+	case <-s.agent.standing.due:
+	default:
+		return nil
+	}
+	if !s.reports {
+		return nil
+	}
+	return s.stream.SendMsg(&ingestv1.FeedRequest{Request: &ingestv1.FeedRequest_Report{Report: s.agent.report()}})
 }
 
 // receive takes answers until the stream ends. It is nil when it ended because everything is acknowledged.
@@ -217,7 +250,7 @@ func (s *session) take(answer *ingestv1.FeedResponse) error {
 		s.acked = true
 		s.book(done, r.Ack)
 	case *ingestv1.FeedResponse_Rewind:
-		s.ledger.add(func(t *Totals) { t.Rewinds++ })
+		s.agent.ledger.add(func(t *Totals) { t.Rewinds++ })
 		return s.window.rewind(r.Rewind.GetNextSequence())
 	default:
 		return fmt.Errorf("unexpected answer %T: %w", r, errProtocol)

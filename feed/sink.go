@@ -50,6 +50,7 @@ type sink struct {
 	bodies   *bodies
 	now      func() time.Time
 	refused  func(c *ingestv1.Change, err error)
+	stated   func(at time.Time) // told of changes that are on their way
 	expected bool
 
 	body  *[]byte // the batch being filled; nil before its first change
@@ -86,7 +87,7 @@ func (s *sink) EndResync(ctx context.Context) error {
 		return err
 	}
 	s.expected = false
-	return s.window.push(ctx, &batch{content: resyncEnd, body: mem.SliceBuffer(nil), taken: s.now()})
+	return s.window.push(ctx, &batch{content: resyncEnd, body: mem.SliceBuffer(nil), taken: s.now(), tally: tally{resyncs: 1}})
 }
 
 // Now is when the batch being filled was begun.
@@ -138,6 +139,7 @@ func (s *sink) Flush(ctx context.Context) error {
 	}
 	b := &batch{content: changes, body: mem.NewBuffer(s.body, s.bodies), tally: s.tally, taken: s.taken}
 	s.body, s.tally = nil, tally{}
+	s.stated(s.taken)
 	return s.window.push(ctx, b)
 }
 

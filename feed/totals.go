@@ -12,6 +12,7 @@ type Totals struct {
 	Leases  uint64 // leases acknowledged, in the present epoch
 	Ends    uint64 // ends of leases acknowledged, in the present epoch
 	Links   uint64 // definitions and removals of links acknowledged, in the present epoch
+	Resyncs uint64 // ends of resyncs acknowledged, since Run began
 	Refused uint64 // changes that could not be sent, or that the cluster refused
 
 	Batches  uint64 // batches sent, those sent again included
@@ -63,6 +64,7 @@ func (l *ledger) acknowledge(t tally, ack *ingestv1.Ack) {
 	l.totals.Leases += uint64(t.leases)
 	l.totals.Ends += uint64(t.ends)
 	l.totals.Links += uint64(t.links)
+	l.totals.Resyncs += uint64(t.resyncs)
 	l.totals.Index = max(l.totals.Index, ack.GetIndex())
 	c := ack.GetCounts()
 	l.totals.Counts.Changed += c.GetChanged()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // errProtocol is wrapped when a node's answers contradict what was sent.
@@ -154,6 +155,7 @@ func (w *window) drop(n int) (sum tally) {
 		sum.leases += b.tally.leases
 		sum.ends += b.tally.ends
 		sum.links += b.tally.links
+		sum.resyncs += b.tally.resyncs
 		w.octets -= b.octets()
 		if i < w.next {
 			w.flight -= b.octets()
@@ -184,6 +186,16 @@ func (w *window) rewind(sequence uint64) error {
 	w.next = int(sequence - w.base)
 	signal(w.ready)
 	return nil
+}
+
+// lag is the age of the oldest change that is not acknowledged; 0 when all are.
+func (w *window) lag(now time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.pending) == 0 {
+		return 0
+	}
+	return max(0, now.Sub(w.pending[0].taken))
 }
 
 // owed tells whether the node is to answer: an acknowledgement or, when all is acknowledged, the end of the stream.
