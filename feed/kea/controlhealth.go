@@ -55,7 +55,8 @@ func (c *Control) health(ctx context.Context) (health, error) {
 			Servers struct {
 				Local  struct{ State string }
 				Remote struct {
-					Interrupted bool `json:"communication-interrupted"`
+					Interrupted bool   `json:"communication-interrupted"` // since max-response-delay, 60 s by default
+					LastState   string `json:"last-state"`                // "unavailable" since the first heartbeat without answer
 				}
 			} `json:"ha-servers"`
 		} `json:"high-availability"`
@@ -70,7 +71,7 @@ func (c *Control) health(ctx context.Context) (health, error) {
 		h.started, h.reloaded = spanOf(r.asked, r.received, up), spanOf(r.asked, r.received, loaded)
 	}
 	for _, p := range content.HA {
-		h.pairs = append(h.pairs, pairing{p.Servers.Local.State, p.Servers.Remote.Interrupted})
+		h.pairs = append(h.pairs, pairing{p.Servers.Local.State, p.Servers.Remote.Interrupted || p.Servers.Remote.LastState == "unavailable"})
 	}
 	return h, nil
 }

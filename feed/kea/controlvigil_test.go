@@ -84,6 +84,9 @@ func TestVigil(t *testing.T) {
 		{status(2, 3, 3, "waiting"), "", "restarted", "waiting", false}, // the same pid, in a container
 		{status(2, 3, 3, "syncing"), "", "", "syncing", false},
 		{status(2, 3, 3, "hot-standby"), "", "all leases again", "", false},
+		{strings.Replace(status(2, 3, 3, "hot-standby"), `"remote":{}`, `"remote":{"last-state":"unavailable"}`, 1), "", "", "does not answer", false},
+		{strings.Replace(status(2, 3, 3, "hot-standby"), `"remote":{}`, `"remote":{"communication-interrupted":true}`, 1), "", "", "does not answer", false},
+		{status(2, 3, 3, "partner-down"), "", "all leases again", "", false},
 		{status(2, 3, 0, "hot-standby"), "", "configuration anew", "", false},
 		{`[]`, "", "", "", true},
 		{status(2, 3, 0, "hot-standby"), "", "", "", false},

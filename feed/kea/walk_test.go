@@ -97,6 +97,7 @@ func follow(t *testing.T, config walkConfig, b *book) (w *walk, ring chan struct
 }
 
 func TestWalkEqualsGetAll(t *testing.T) {
+	t.Parallel()
 	k := newKea(t, nil)
 	k.start()
 	k.addMany(0, 2000)
@@ -121,6 +122,7 @@ func TestWalkEqualsGetAll(t *testing.T) {
 }
 
 func TestWalkOfChangingKea(t *testing.T) {
+	t.Parallel()
 	k := newKea(t, nil)
 	k.start()
 	k.addMany(1<<20, 1000) // these stay
@@ -157,6 +159,7 @@ func TestWalkOfChangingKea(t *testing.T) {
 }
 
 func TestWalkBeginsAnewWhenKeaRestarts(t *testing.T) {
+	t.Parallel()
 	k := newKea(t, nil)
 	k.start()
 	k.addMany(0, 1000)
