@@ -142,6 +142,9 @@ func (f *follower) read(ctx context.Context, ring <-chan struct{}, out func(cont
 	defer func() { err = errors.Join(err, s.close(), b.close()) }()
 	for {
 		if err := s.turn(); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx) // whatever was being done
+			}
 			return err
 		}
 		most := followPoll

@@ -38,6 +38,9 @@ var journeys = map[string]func(k *server) []func() error{
 	"lease6-write after a rotation": func(k *server) []func() error {
 		return append(append(append(k.rotate(0), k.writes(0, 1)...), k.lease6write()...), k.writes(1, 2, 0)...)
 	},
+	"a rotation after lease6-write": func(k *server) []func() error {
+		return append(append(k.lease6write(), k.between(k.rotate(99))...), k.writes(1, 2, 0)...)
+	},
 	"a torn row": func(k *server) []func() error {
 		return []func() error{func() error { return k.tear(0, 20) }, k.finish, func() error { return k.tear(1, 0) }, func() error { return k.write(2) }}
 	},
@@ -99,7 +102,7 @@ func TestEveryStepOfKeaBetweenAnyTwoOfTheFollower(t *testing.T) {
 				g := newStage(journey(k), due)
 				g.seen = seen
 				f := g.follower(k.path)
-				if err := g.play(t, f, newAudit(k)); err != nil {
+				if err := g.play(t.Context(), f, newAudit(k)); err != nil {
 					t.Fatalf("run %d: %v", runs, err)
 				}
 				if err := k.file.Close(); err != nil {

@@ -113,7 +113,7 @@ func (c *chain) judge(last *reading) error {
 		return err
 	}
 	compacted, err := c.compacted(last)
-	switch direct := (rotated && !again) || (replaced && !compacted); {
+	switch direct := (rotated || (replaced && !compacted)) && !again; {
 	case err != nil:
 		return err
 	case direct && len(c.files) < maxChained:
