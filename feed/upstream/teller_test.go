@@ -141,6 +141,12 @@ func TestWhatMessagesComeTo(t *testing.T) {
 			{0, 100, true, with(of("c", 0), na, 50, 90)}, {1, 101, true, with(of("c", 1), na, 49, 89)}, {1, 102, true, with(of("c", 2), na, 0, 0)},
 			{0, 102, true, with(of("c", 2), na, 0, 0)},
 		}, []string{at(na, "c", 50, 90, 100, ""), "2001:db8:1::a/128 is not c's: REASON_DELETED"}},
+		{"two queries find it, and one of them does not any more", twoRelays, []said{
+			{0, 100, true, with(of("c", 0), na, 50, 90)}, {1, 101, true, with(of("c", 1), na, 49, 89)}, {1, 102, true, with(of("c", 2), na, 0, 0)},
+		}, []string{at(na, "c", 50, 90, 100, "")}},
+		{"two queries find it, renewed, and the first of them does not any more", twoRelays, []said{
+			{0, 100, true, with(of("c", 0), na, 50, 90)}, {1, 111, true, with(of("c", 0), na, 50, 90)}, {1, 112, true, with(of("c", 1), na, 0, 0)},
+		}, []string{at(na, "c", 50, 90, 100, ""), at(na, "c", 50, 90, 111, "")}},
 		{"two queries find it at different times: the newest transaction counts", twoRelays, []said{
 			{0, 100, false, with(of("c", 0), na, 50, 90)}, {1, 101, false, with(of("c", 20), na, 30, 70)}, {1, 120, false, with(of("d", 90), na, 5, 9)},
 			{1, 120, false, with(of("d", 3), na, 5, 9)},
