@@ -1,0 +1,285 @@
+package dnsmasq
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/leasehold/leasehold/feed"
+	"github.com/leasehold/leasehold/fsm/binding"
+	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
+)
+
+const (
+	poll        = time.Second            // how often the file is looked at when the kernel does not tell of changes
+	settled     = 20 * time.Millisecond  // how long a file must not have changed to be believed
+	settledNone = 500 * time.Millisecond // and an empty one
+	hasty       = 200 * time.Millisecond // after which one that changes all the time is believed too, but for what it lacks
+	unsettled   = 10 * time.Second       // how long a file may be incomplete before that is trouble
+)
+
+// following is one Run of a Source.
+type following struct {
+	source *Source
+	sink   feed.Sink
+	due    bool      // a full statement is
+	next   time.Time // when the next one is due
+
+	believed  *content      // what was taken last
+	candidate *content      // what was read last and may be believed if it does not change
+	asked     time.Time     // when the candidate was read first
+	waiting   time.Time     // since when nothing was believed that was read; zero: nothing waits
+	again     time.Duration // after which the file is to be read again; 0: when something happens
+}
+
+// run follows until ctx ends.
+func (f *following) run(ctx context.Context) (err error) {
+	f.remember()
+	defer func() { f.source.shown(stateTrouble, f.source.known.memory.close()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	rung := make(chan struct{}, 1)
+	group.Go(func() { f.ring(ctx, rung) })
+	events := make(chan delivery)
+	if f.source.config.Socket != "" {
+		group.Go(func() { f.listen(ctx, events) })
+	}
+	for {
+		if err := f.look(ctx); err != nil {
+			return err
+		}
+		if f.due && f.believed != nil || f.believed != nil && !time.Now().Before(f.next) {
+			if err := f.statement(ctx); err != nil {
+				return err
+			}
+		}
+		if err := f.wait(ctx, rung, events); err != nil {
+			return err
+		}
+	}
+}
+
+// remember opens the memory. What was known in an earlier Run is newer than it.
+func (f *following) remember() {
+	k := f.source.known
+	if f.source.config.State == "" {
+		return
+	}
+	if k.memory != nil {
+		f.source.shown(stateTrouble, k.memory.rewrite(k.held))
+		return
+	}
+	m, held, err := openMemory(f.source.config.State)
+	f.source.shown(stateTrouble, err)
+	if m != nil {
+		k.memory = m
+		maps.Copy(held, k.held)
+		k.held = held
+	}
+}
+
+// ring passes on that the file may have changed.
+func (f *following) ring(ctx context.Context, rung chan<- struct{}) {
+	b := f.source.newBell()
+	defer func() { _ = b.Close() }() // nothing is lost by a watch that does not end well
+	for {
+		if _, err := b.Wait(ctx, nil, poll); err != nil {
+			return
+		}
+		select {
+		case rung <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// listen takes events in, and opens the socket again while it cannot be.
+func (f *following) listen(ctx context.Context, events chan delivery) {
+	for ctx.Err() == nil {
+		l, err := listen(f.source.config.Socket, f.source.badEvent)
+		if err == nil {
+			f.source.shown(socketTrouble, nil)
+			l.out = events
+			err = l.serve(ctx)
+		}
+		if err == nil {
+			return
+		}
+		f.source.shown(socketTrouble, err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(poll):
+		}
+	}
+}
+
+// wait waits for something to do, and takes events.
+func (f *following) wait(ctx context.Context, rung <-chan struct{}, events <-chan delivery) error {
+	most := time.Hour
+	if f.again > 0 {
+		most = f.again
+	}
+	if f.believed != nil {
+		most = max(min(most, time.Until(f.next)), 0)
+	}
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+	case <-rung:
+	case d := <-events:
+		return f.hear(ctx, d)
+	}
+	return nil
+}
+
+// hear takes an event, and answers it.
+func (f *following) hear(ctx context.Context, d delivery) error {
+	f.source.count(func(t *Totals) { t.Events++ })
+	changed := f.source.known.hear(d.event, d.received)
+	d.answer <- nil
+	if changed == nil || f.due {
+		return nil
+	}
+	if err := f.sink.Change(ctx, changed.upsert(f.sink.Now().UnixMilli())); err != nil {
+		return err
+	}
+	return f.sink.Flush(ctx)
+}
+
+// look reads the file if it is another than was believed, and believes it if it has not changed since it was last read.
+func (f *following) look(ctx context.Context) error {
+	f.again = 0
+	path := f.source.config.Leases
+	info, err := os.Stat(path)
+	if err != nil {
+		f.source.shown(fileTrouble, err)
+		return nil
+	}
+	if b := f.believed; b != nil && f.candidate == nil && info.ModTime().Equal(b.modified) && info.Size() == int64(len(b.text)) {
+		f.source.shown(fileTrouble, nil)
+		return nil
+	}
+	now := time.Now()
+	c, err := readFile(path)
+	if err != nil {
+		f.source.shown(fileTrouble, err)
+		return nil
+	}
+	if f.candidate == nil || !f.candidate.same(c) {
+		if f.candidate != nil {
+			f.source.count(func(t *Totals) { t.Unstable++ })
+		}
+		f.candidate, f.asked = c, now
+	}
+	if f.waiting.IsZero() {
+		f.waiting = now
+	}
+	rest := settled
+	if len(c.text) == 0 {
+		rest = settledNone
+	}
+	if f.again = rest - now.Sub(f.asked); f.again > 0 {
+		if now.Sub(f.waiting) > hasty && len(c.text) > 0 && c.complete() {
+			if twice, err := readFile(path); err == nil && twice.same(c) {
+				return f.believe(ctx, c, false)
+			}
+		}
+		return nil
+	}
+	f.again = 0
+	if !c.complete() {
+		f.again = poll
+		if now.Sub(f.waiting) > unsettled {
+			f.source.shown(fileTrouble, ErrTorn)
+		}
+		return nil
+	}
+	return f.believe(ctx, c, true)
+}
+
+// believe takes what the file says; whole tells that it is surely all that dnsmasq wrote.
+func (f *following) believe(ctx context.Context, c *content, whole bool) error {
+	f.source.shown(fileTrouble, nil)
+	s := parseLeases(c.text)
+	f.source.report(s.problems)
+	d := f.source.known.believe(&s, whole, f.asked, c.modified)
+	f.believed, f.candidate, f.waiting = c, nil, time.Time{}
+	f.source.count(func(t *Totals) { t.Files++ })
+	if f.due || len(d.changed)+len(d.ended) == 0 {
+		return nil // a full statement follows
+	}
+	return f.state(ctx, &d, c.modified.UnixMilli())
+}
+
+// state states what has changed.
+func (f *following) state(ctx context.Context, d *differences, at int64) error {
+	for i := range d.ended {
+		if err := f.sink.Change(ctx, d.ended[i].end(f.sink.Now().UnixMilli(), at)); err != nil {
+			return err
+		}
+	}
+	for i := range d.changed {
+		l := &d.changed[i]
+		now := f.sink.Now()
+		c := l.upsert(now.UnixMilli())
+		if !l.leased(now.Unix()) {
+			c = l.end(now.UnixMilli(), now.UnixMilli())
+		}
+		if err := f.sink.Change(ctx, c); err != nil {
+			return err
+		}
+	}
+	return f.sink.Flush(ctx)
+}
+
+// statement states everything that is known.
+func (f *following) statement(ctx context.Context) error {
+	links := f.source.config.Links
+	if err := f.sink.BeginResync(ctx, len(links) > 0); err != nil {
+		return err
+	}
+	for i := range links {
+		c := &ingestv1.Change{Change: &ingestv1.Change_DefineLink{DefineLink: linkMessage(&links[i])}}
+		if err := f.sink.Change(ctx, c); err != nil {
+			return err
+		}
+	}
+	held := f.source.known.held
+	for _, a := range slices.SortedFunc(maps.Keys(held), netip.Addr.Compare) {
+		l := held[a]
+		now := f.sink.Now()
+		if !l.leased(now.Unix()) {
+			continue
+		}
+		if err := f.sink.Change(ctx, l.upsert(now.UnixMilli())); err != nil {
+			return err
+		}
+	}
+	if err := f.sink.EndResync(ctx); err != nil {
+		return err
+	}
+	f.due, f.next = false, time.Now().Add(f.source.config.Resync)
+	f.source.count(func(t *Totals) { t.Statements++ })
+	return nil
+}
+
+// linkMessage is a link as the cluster is told of it.
+func linkMessage(from *binding.Link) *ingestv1.Link {
+	l := &ingestv1.Link{Label: from.Label, Names: from.Names}
+	for _, prefix := range from.Prefixes {
+		l.Prefixes = append(l.Prefixes, prefix.String())
+	}
+	for _, a := range from.Relays {
+		l.Relays = append(l.Relays, a.String())
+	}
+	return l
+}

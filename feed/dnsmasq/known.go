@@ -1,0 +1,173 @@
+package dnsmasq
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// hint is an event that the lease file does not confirm yet.
+type hint struct {
+	event    event
+	received time.Time
+}
+
+// known is what is known of dnsmasq's leases: what was read last, and what events have told.
+type known struct {
+	held   map[netip.Addr]lease
+	hints  map[netip.Addr]hint
+	lacked map[netip.Addr]bool // what the file that was believed last lacked, if it was not surely whole
+	memory *memory             // nil: none
+	read   bool                // the lease file was
+	failed func(error)         // is told when the memory fails
+}
+
+func newKnown(failed func(error)) *known {
+	return &known{held: map[netip.Addr]lease{}, hints: map[netip.Addr]hint{}, failed: failed}
+}
+
+// hear takes an event. What it tells of a lease that the file has already is true at once: changed is that lease. Anything else is
+// remembered until the file has it.
+func (k *known) hear(e event, received time.Time) (changed *lease) {
+	a := e.lease.address
+	h, ok := k.held[a]
+	switch {
+	case e.gone:
+		if g, ok := k.hints[a]; ok && g.event.lease.sameClient(&e.lease) {
+			delete(k.hints, a)
+		}
+		return nil
+	case ok && h.sameClient(&e.lease) && h.expires == e.lease.expires:
+		n := h
+		n.learn(e, received)
+		if n == h {
+			return nil
+		}
+		k.set(n)
+		return &n
+	}
+	if g, ok := k.hints[a]; ok && g.event.lease.sameClient(&e.lease) && g.event.added && !e.added {
+		e.added, e.lease.relay = true, g.event.lease.relay // of an add that the file has not confirmed either
+	}
+	k.hints[a] = hint{e, received}
+	if e.added {
+		k.note(e.granted(received))
+	}
+	return nil
+}
+
+// granted is the lease as the event tells of it.
+func (e *event) granted(received time.Time) lease {
+	l := e.lease
+	at := received.Unix()
+	if e.remaining > 0 && l.expires != 0 {
+		at = l.expires - e.remaining
+	}
+	l.granted(at)
+	return l
+}
+
+// near is how far a time may be from the transaction that it tells of, in seconds: dnsmasq writes its file and runs its script a
+// moment later.
+const near = 3
+
+// learn takes what an event of the same client and expiry tells.
+func (l *lease) learn(e event, received time.Time) {
+	if e.added {
+		l.relay = e.lease.relay
+	}
+	fresh := !l.guessed && max(received.Unix()-l.transaction, l.transaction-received.Unix()) <= near // else dnsmasq tells of all at its start
+	if e.remaining > 0 && l.expires != 0 && (e.added || fresh) {
+		l.granted(l.expires - e.remaining)
+		l.guessed = false
+	}
+}
+
+// differences are what a lease file brings.
+type differences struct {
+	changed []lease
+	ended   []lease
+}
+
+// believe takes what a lease file says that was read at a time and written last at another. What one lacks that is not surely whole
+// is over only if the one before lacked it too.
+func (k *known) believe(s *survey, whole bool, asked, written time.Time) differences {
+	var d differences
+	lacked := map[netip.Addr]bool{}
+	for _, a := range slices.SortedFunc(maps.Keys(s.leases), netip.Addr.Compare) {
+		h, held := k.held[a]
+		n := k.merge(s.leases[a], h, held, asked, written)
+		if !held || n != h {
+			k.set(n)
+			d.changed = append(d.changed, n)
+		}
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(k.held), netip.Addr.Compare) {
+		if _, there := s.leases[a]; there || s.refused[a] {
+			continue
+		}
+		if !whole && !k.lacked[a] {
+			lacked[a] = true
+			continue
+		}
+		d.ended = append(d.ended, k.held[a])
+		delete(k.held, a)
+		k.noted(k.memory.note(entry{Address: a, Gone: true}, k.held))
+	}
+	maps.DeleteFunc(k.hints, func(_ netip.Addr, g hint) bool { return !g.event.lease.leased(written.Unix()) })
+	k.read, k.lacked = true, lacked
+	return d
+}
+
+// merge is what is known of a lease that the file has, as n; h is what was known of its address.
+func (k *known) merge(n, h lease, held bool, asked, written time.Time) lease {
+	switch {
+	case !held || !h.sameClient(&n):
+		n.granted(written.Unix())
+		n.guessed = !k.read
+	case h.expires == n.expires:
+		n.transaction, n.valid, n.guessed, n.relay = h.transaction, h.valid, h.guessed, h.relay
+	default:
+		n.relay = h.relay
+		n.granted(written.Unix())
+		n.guessed = !k.read
+		as := n.expires - int64(h.valid) // when it was given if it is as long as before
+		off := max(as-n.transaction, n.transaction-as)
+		if !h.guessed && h.expires != 0 && n.expires != 0 && (off <= 2 || !k.read && as <= n.transaction) {
+			n.granted(as)
+			n.guessed = false
+		}
+	}
+	g, ok := k.hints[n.address]
+	switch {
+	case !ok:
+	case !g.event.lease.sameClient(&n):
+		if g.received.Before(asked) {
+			delete(k.hints, n.address) // the file knows of a later client
+		}
+	default:
+		if g.event.lease.expires == n.expires {
+			n.guessed = n.guessed && !g.event.added
+			n.learn(g.event, g.received)
+		} else if g.event.added {
+			n.relay = g.event.lease.relay
+		}
+		delete(k.hints, n.address)
+	}
+	return n
+}
+
+// set makes a lease known.
+func (k *known) set(l lease) {
+	k.held[l.address] = l
+	k.note(l)
+}
+
+func (k *known) note(l lease) { k.noted(k.memory.note(entryOf(&l), k.held)) }
+
+func (k *known) noted(err error) {
+	if err != nil {
+		k.failed(err)
+	}
+}
