@@ -5,7 +5,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 PROTO       := $(shell find proto -name '*.proto')
 PACKAGES    ?= ./...
 FUZZTIME    ?= 20s
-DEBIAN      := protobuf-compiler tshark iproute2 nftables keepalived bird2
+DEBIAN      := protobuf-compiler tshark iproute2 nftables keepalived bird2 kea-dhcp6-server kea-ctrl-agent kea-admin isc-dhcp-server dnsmasq-base
 
 .PHONY: help build demo test race bench fuzz verify lint proto tidy clean packages
 

@@ -39,7 +39,7 @@ func feedCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&file, "config", "", "the agent's configuration file")
 	c.Flags().StringArrayVar(&sets, "set", nil, "lay key=value over the file")
-	c.AddCommand(feedKeaCommand(), feedUpstreamCommand(), pushCommand())
+	c.AddCommand(feedKeaCommand(), feedISCCommand(), feedDnsmasqCommand(), feedUpstreamCommand(), pushCommand())
 	return c
 }
 

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/leasehold/leasehold/cmd/leasehold/config"
@@ -37,23 +35,12 @@ func openUpstream(name string, c *config.Upstream, cluster []string, log *slog.L
 
 // addQueries reads what the server is asked for.
 func addQueries(u *upstream.Config, c *config.Upstream) error {
-	for _, l := range c.Links {
-		link := upstream.Link{Name: l.Name}
-		for _, s := range l.Prefixes {
-			p, err := netip.ParsePrefix(s)
-			if err != nil {
-				return err
-			}
-			link.Prefixes = append(link.Prefixes, p)
-		}
-		for _, s := range l.Relays {
-			a, err := parseAddress(s)
-			if err != nil {
-				return err
-			}
-			link.Relays = append(link.Relays, a)
-		}
-		u.Links = append(u.Links, link)
+	links, err := sourceLinks(c.Links)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		u.Links = append(u.Links, upstream.Link{Name: l.Label, Prefixes: l.Prefixes, Relays: l.Relays})
 	}
 	for _, s := range c.RemoteIDs {
 		b, err := parseRemoteID(s)
@@ -66,10 +53,11 @@ func addQueries(u *upstream.Config, c *config.Upstream) error {
 		}
 		u.RemoteIDs = append(u.RemoteIDs, id)
 	}
-	var err, more error
-	u.RelayIDs, err = parseAllHex(c.RelayIDs)
-	u.ClientIDs, more = parseAllHex(c.ClientIDs)
-	return errors.Join(err, more)
+	if u.RelayIDs, err = parseAllHex(c.RelayIDs); err != nil {
+		return err
+	}
+	u.ClientIDs, err = parseAllHex(c.ClientIDs)
+	return err
 }
 
 func parseAllHex(all []string) (out [][]byte, err error) {
