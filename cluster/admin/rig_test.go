@@ -76,7 +76,7 @@ func (g *group) serve(i int, l net.Listener, pool *rpc.Pool) {
 		metrics = rpc.NewMetrics(g.registry)
 	}
 	m, server := g.Member(i), rpc.NewServer(nil, metrics)
-	s := New(m.Node(), m.FSM(), rpc.NewPeers(pool), pool, nil)
+	s := New(m.Node(), m.FSM(), nil, rpc.NewPeers(pool), pool, nil)
 	adminv1.RegisterAdminServer(server, s)
 	peerv1.RegisterPeerServer(server, rpc.NewPeerService(m.Node()))
 	ctx, cancel := context.WithCancel(context.Background())

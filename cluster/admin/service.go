@@ -61,6 +61,7 @@ type Service struct {
 	adminv1.UnimplementedAdminServer
 	node    Node
 	sources Sources
+	reports Reports
 	peers   cluster.Peers
 	dialer  Dialer
 	log     *slog.Logger
@@ -68,12 +69,12 @@ type Service struct {
 	stall   time.Duration // of who reads a list: listStall
 }
 
-// New is the administration service. A nil logger discards.
-func New(node Node, sources Sources, peers cluster.Peers, dialer Dialer, log *slog.Logger) *Service {
+// New is the administration service. Without reports none are listed; a nil logger discards.
+func New(node Node, sources Sources, reports Reports, peers cluster.Peers, dialer Dialer, log *slog.Logger) *Service {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{node: node, sources: sources, peers: peers, dialer: dialer, log: log, hold: leaderHold, stall: listStall}
+	return &Service{node: node, sources: sources, reports: reports, peers: peers, dialer: dialer, log: log, hold: leaderHold, stall: listStall}
 }
 
 // leaderHold is how long a call waits for a leader: an election.

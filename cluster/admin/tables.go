@@ -19,9 +19,11 @@ func (s *Service) catchUp(ctx context.Context) {
 	v.Release()
 }
 
-// Sources lists what has fed the cluster.
-func (s *Service) Sources(ctx context.Context, _ *adminv1.SourcesRequest) (*adminv1.SourcesResponse, error) {
-	s.catchUp(ctx)
+// Sources lists what has fed the cluster, with the reports of agents.
+func (s *Service) Sources(ctx context.Context, r *adminv1.SourcesRequest) (*adminv1.SourcesResponse, error) {
+	if !r.GetForwarded() { // else only the reports are wanted
+		s.catchUp(ctx)
+	}
 	out := &adminv1.SourcesResponse{}
 	for _, x := range s.sources.Sources() {
 		p := &adminv1.Source{Name: x.Name, Bindings: x.Bindings, LastBatchMs: int64(x.LastBatch), LastResyncMs: int64(x.LastResync), Resyncing: x.Resyncing || x.Sweeping}
@@ -30,6 +32,7 @@ func (s *Service) Sources(ctx context.Context, _ *adminv1.SourcesRequest) (*admi
 		}
 		out.Sources = append(out.Sources, p)
 	}
+	s.addAgents(ctx, r.GetForwarded(), out)
 	return out, nil
 }
 

@@ -57,6 +57,7 @@ type Service struct {
 	dialer   Dialer
 	log      *slog.Logger
 	metrics  *Metrics
+	reports  *reports
 	open     atomic.Int64
 	hold     time.Duration   // for a leader: leaderHold
 	running  context.Context // until Stop
@@ -72,7 +73,7 @@ func New(node Node, sessions Sessions, dialer Dialer, log *slog.Logger, metrics 
 		metrics = NewMetrics(nil)
 	}
 	running, stop := context.WithCancelCause(context.Background())
-	return &Service{node: node, sessions: sessions, dialer: dialer, log: log, metrics: metrics, hold: leaderHold, running: running, stop: stop}
+	return &Service{node: node, sessions: sessions, dialer: dialer, log: log, metrics: metrics, reports: newReports(), hold: leaderHold, running: running, stop: stop}
 }
 
 // Stop ends every session, and those that come: their feeders go on at another node.

@@ -19,13 +19,15 @@ import (
 // localSession is a session on the leader. One goroutine takes batches and proposes them, the call's own waits for them and
 // acknowledges, both in order.
 type localSession struct {
-	service *Service
-	stream  ingestv1.Ingest_FeedServer
-	session fsm.Session
-	flights chan flight         // closed when no more batches come
-	room    *semaphore.Weighted // octets that may still be proposed
-	convert converter           // of the taking goroutine
-	refused uint64              // bindings of a virtual network so far
+	service  *Service
+	stream   ingestv1.Ingest_FeedServer
+	session  fsm.Session
+	flights  chan flight         // closed when no more batches come
+	room     *semaphore.Weighted // octets that may still be proposed
+	convert  converter           // of the taking goroutine
+	refused  uint64              // bindings of a virtual network so far
+	instance *string             // which agent of the source it is, once it has reported; reports.mu guards it
+	gone     bool                // whether the session has ended; reports.mu guards it
 
 	ack     *ingestv1.Ack // what is to be acknowledged next; nil for nothing
 	rewound bool          // whether the feeder was asked to rewind and has not yet
@@ -38,7 +40,7 @@ func (s *Service) serve(ctx context.Context, stream ingestv1.Ingest_FeedServer, 
 		return unwelcomed{fmt.Errorf("wait for the end of an earlier sweep: %w", err)}
 	}
 	applied, _ := s.sessions.Session(session.Source, session.Epoch)
-	welcome := &ingestv1.Welcome{AppliedSequence: applied, MaxBytesInFlight: maxBytesInFlight}
+	welcome := &ingestv1.Welcome{AppliedSequence: applied, MaxBytesInFlight: maxBytesInFlight, TakesReports: true}
 	if err := stream.Send(&ingestv1.FeedResponse{Response: &ingestv1.FeedResponse_Welcome{Welcome: welcome}}); err != nil {
 		return err
 	}
@@ -46,6 +48,7 @@ func (s *Service) serve(ctx context.Context, stream ingestv1.Ingest_FeedServer, 
 		room: semaphore.NewWeighted(maxBytesInFlight)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // the taking goroutine stops at its next step
+	defer s.reports.end(l)
 	received := make(chan error, 1)
 	go func() { // it ends with the call at the latest: Recv knows no other end
 		received <- l.receive(ctx)
@@ -74,11 +77,15 @@ func (l *localSession) receive(ctx context.Context) error {
 	}
 }
 
-// take proposes one batch that came in at the time received.
+// take keeps a report, or proposes one batch that came in at the time received.
 func (l *localSession) take(ctx context.Context, r *ingestv1.FeedRequest, received time.Time) error {
+	if report := r.GetReport(); report != nil {
+		l.service.reports.take(l, report)
+		return nil
+	}
 	batch := r.GetBatch()
 	if batch == nil {
-		return status.Error(codes.InvalidArgument, "every request after the Hello is a Batch")
+		return status.Error(codes.InvalidArgument, "every request after the Hello is a Batch or a Report")
 	}
 	f := flight{sequence: batch.GetSequence(), octets: min(int64(proto.Size(batch)), maxBytesInFlight), sweep: batch.GetResyncEnd() != nil}
 	if err := l.enter(ctx, &f); err != nil {

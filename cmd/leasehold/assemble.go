@@ -180,7 +180,7 @@ func (n *process) assembleServices(machine *fsm.FSM, registry *prometheus.Regist
 	n.rpc = rpc.NewServer(n.log.With("part", "grpc"), rpc.NewMetrics(registry))
 	n.ingest = ingest.New(n.node, machine, n.pool, n.log.With("part", "ingest"), ingest.NewMetrics(registry))
 	ingestv1.RegisterIngestServer(n.rpc, n.ingest)
-	adminv1.RegisterAdminServer(n.rpc, admin.New(n.node, machine, rpc.NewPeers(n.pool), n.pool, n.log.With("part", "admin")))
+	adminv1.RegisterAdminServer(n.rpc, admin.New(n.node, machine, n.ingest, rpc.NewPeers(n.pool), n.pool, n.log.With("part", "admin")))
 	peerv1.RegisterPeerServer(n.rpc, rpc.NewPeerService(n.node))
 	engine := leasequery.New(engineConfig(n.cfg, leasequery.NewMetrics(registry), n.log.With("part", "leasequery")), n.node)
 	answering := bulkConfig(n.cfg, n.tls)

@@ -28,6 +28,7 @@ type feederProcess struct {
 	cfg        config.Feeder
 	log        *slog.Logger
 	sources    []feederSource
+	metrics    *feed.Metrics
 	listener   net.Listener // nil where HTTP is off
 	health     *health.Server
 	supervisor supervisor
@@ -48,7 +49,7 @@ type feederSource struct {
 func assembleFeeder(cfg config.Feeder, log *slog.Logger) (_ *feederProcess, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	f := &feederProcess{cfg: cfg, log: log, agents: make([]*feed.Agent, len(cfg.Sources)), supervisor: supervisor{log}}
+	f := &feederProcess{cfg: cfg, log: log, metrics: feed.NewMetrics(registry), agents: make([]*feed.Agent, len(cfg.Sources)), supervisor: supervisor{log}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.close())
@@ -136,6 +137,7 @@ func (f *feederProcess) feed(ctx context.Context, i int) {
 	log := f.log.With("source", s.name)
 	for {
 		c := feedConfig(s.name, f.cfg.Cluster, 0, log, nil)
+		c.Instance, c.Metrics = f.cfg.Instance, f.metrics
 		agent, err := feed.New(c, feed.Persistent(s.source, log))
 		if err != nil {
 			log.Error("The agent cannot be made", "error", err)

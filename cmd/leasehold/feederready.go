@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"time"
-
-	"github.com/leasehold/leasehold/feed"
 )
 
 // feederLook is how often the agents' readiness is looked at for those who watch it. Nothing waits for it.
@@ -21,11 +19,8 @@ func (f *feederProcess) reasons() (out []string) {
 			out = append(out, name+": the agent does not run")
 			continue
 		}
-		if a.Totals().Sessions == 0 {
-			out = append(out, name+": no node of the cluster was reached yet")
-		}
-		if r, ok := f.sources[i].source.(feed.Reporter); ok && r.Condition().Trouble != "" {
-			out = append(out, name+": "+r.Condition().Trouble)
+		for _, r := range a.Reasons() {
+			out = append(out, name+": "+r)
 		}
 	}
 	return out
