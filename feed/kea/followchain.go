@@ -27,7 +27,11 @@ type chain struct {
 	broken  *gap // how it ended; what the name means now is not known to succeed the last
 	missing bool // the name meant nothing when it was looked at
 	removed bool // and that was not Kea
+	told    told // in doubts and in the log
 }
+
+// told is what was told of a chain.
+type told struct{ broken, removed bool }
 
 // gap is how a chain ends.
 type gap struct {
@@ -54,7 +58,7 @@ func (c *chain) look() error {
 	if !os.SameFile(now, last.info) {
 		return c.succeed(last)
 	}
-	c.removed = false
+	c.removed, c.told.removed = false, false
 	if now.Size() < last.next.offset {
 		c.broken = &gap{"the lease file was truncated", true}
 		last.next = mark{offset: now.Size(), number: last.next.number}

@@ -420,17 +420,18 @@ func (a *audit) settled() error {
 // that the follower does to its files.
 type stage struct {
 	realDisk
-	script []func() error
-	done   int                           // steps of the script that were done
-	calls  int                           // of the follower
-	due    func(g *stage, idle bool) int // how many steps come before this call
-	now    time.Time
-	idle   int
-	waits  int
-	failed error
-	stop   func(call int) bool // whether the follower is to stop at this call; nil: never
-	cancel context.CancelFunc
-	seen   map[string]bool // what was done after which step, for the coverage
+	script  []func() error
+	done    int                           // steps of the script that were done
+	calls   int                           // of the follower
+	due     func(g *stage, idle bool) int // how many steps come before this call
+	now     time.Time
+	idle    int
+	endless bool // it does not end when nothing happens any more
+	waits   int
+	failed  error
+	stop    func(call int) bool // whether the follower is to stop at this call; nil: never
+	cancel  context.CancelFunc
+	seen    map[string]bool // what was done after which step, for the coverage
 }
 
 // run does steps of the script.
@@ -500,7 +501,7 @@ func (g *stage) wait(ctx context.Context, _ <-chan struct{}, most time.Duration)
 		return woken, g.failed
 	case g.waits > 10_000:
 		return woken, errors.New("the follower does not come to rest")
-	case g.done < len(g.script) || most < followPoll:
+	case g.endless || g.done < len(g.script) || most < followPoll:
 		g.idle = 0
 	case g.idle == 2:
 		return woken, errSettled

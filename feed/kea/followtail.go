@@ -39,15 +39,11 @@ func (s *following) turn() error {
 	}
 	var looked error
 	if s.tail != nil {
-		broken := s.tail.broken
 		if looked = s.advance(); s.over(looked) {
 			return looked
 		}
-		if s.tail.broken != nil && broken == nil {
-			s.due = true
-			if err := s.lost(s.tail.broken); err != nil {
-				return err
-			}
+		if err := s.tell(); err != nil {
+			return err
 		}
 	}
 	s.complain(errors.Join(s.problem, looked))
@@ -67,6 +63,9 @@ func (s *following) attempt() error {
 		return err
 	case errors.As(err, &lost):
 		s.due = true
+		if s.tail != nil && s.tail.broken == lost {
+			s.tail.told.broken = true
+		}
 		if err := s.lost(lost); err != nil {
 			return err
 		}
@@ -85,7 +84,21 @@ func (s *following) hasten() {
 	}
 }
 
-// lost tells that the chain broke.
+// tell tells, once, that the file was taken away or that the chain broke.
+func (s *following) tell() error {
+	c := s.tail
+	if c.broken != nil && !c.told.broken {
+		c.told.broken, s.due = true, true
+		return s.lost(c.broken)
+	}
+	if c.removed && !c.told.removed {
+		c.told.removed = true
+		return s.out(chunk{doubt: c.path + ": the lease file was removed while Kea may write to it"})
+	}
+	return nil
+}
+
+// lost tells that a chain broke.
 func (s *following) lost(g *gap) error {
 	s.tally(func(c *followCounts) { c.gaps++ })
 	s.config.logger.Info("The lease files are read anew", "file", s.config.path, "reason", g.reason)
@@ -98,13 +111,7 @@ func (s *following) lost(g *gap) error {
 // advance tells what was appended since, as events. An error for which the run is not over is one that time may heal.
 func (s *following) advance() error {
 	for {
-		removed := s.tail.removed
 		looked := s.tail.look()
-		if s.tail.removed && !removed {
-			if err := s.out(chunk{doubt: s.config.path + ": the lease file was removed while Kea may write to it"}); err != nil {
-				return err
-			}
-		}
 		whole, chained := s.tail.whole(), len(s.tail.files) > 1
 		if err := s.readOn(s.tail.files[0], whole); err != nil {
 			return errors.Join(looked, err)
