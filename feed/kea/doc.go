@@ -14,5 +14,10 @@
 // label. The hwaddr column is not trusted: with Kea's default sources it may hold octets of a remote-id, so it never becomes
 // OPTION_CLIENT_LINKLAYER_ADDR.
 //
+// A Server is the live source: it joins what Kea's HA hook pushes, the lease file followed and pages of Kea's command API, each of
+// which lacks something. A push is there within a millisecond and tells neither expiries nor what operators do, and is lost while
+// nobody listens; the file tells everything in Kea's order, and is there only with memfile and on the same machine; pages tell what
+// is, from any machine and database, and not what happened. Type recent decides which news of an address is the newest.
+//
 // A line that cannot be read is reported as a *LineError, counted, and costs only itself.
 package kea

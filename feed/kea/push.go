@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,16 +37,19 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.config.Push == nil {
 		return nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	h := &pushHandler{server: s, started: s.config.now(), ending: ctx.Done()}
 	h.user, h.password = sha256.Sum256([]byte(s.config.PushUser)), sha256.Sum256([]byte(s.config.PushPassword))
-	var conns, number atomic.Int64
+	var number atomic.Int64
+	conns := new(connections)
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: pushHeader, ReadTimeout: pushRead, WriteTimeout: pushWrite, IdleTimeout: pushIdle, MaxHeaderBytes: 16 << 10,
 		ErrorLog: log.New(&errorWriter{s.log, rate.NewLimiter(rate.Every(time.Second), 20)}, "", 0),
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, uint64(number.Add(1)))
 		},
-		ConnState:                    func(c net.Conn, state http.ConnState) { s.count(c, state, &conns) },
+		ConnState:                    func(c net.Conn, state http.ConnState) { conns.note(c, state, s.log) },
 		TLSNextProto:                 map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1 alone, as Kea speaks it
 		DisableGeneralOptionsHandler: true,
 	}
@@ -57,33 +61,44 @@ func (s *Server) Serve(ctx context.Context) error {
 	go func() { failed <- server.Serve(l) }()
 	select {
 	case err := <-failed:
-		return errors.Join(err, server.Close())
+		cancel()
+		err = errors.Join(err, server.Close())
+		conns.wait.Wait()
+		return err
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushDrain)
-	defer cancel()
+	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), pushDrain)
+	defer stop()
 	err := server.Shutdown(drain)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
 	<-failed
-	h.busy.Wait()
+	conns.wait.Wait()
 	return err
 }
 
 // connKey is where a request's context has its connection's number.
 type connKey struct{}
 
-// count closes connections that are too many. A new one goes rather than an old one: Kea keeps its own.
-func (s *Server) count(c net.Conn, state http.ConnState, conns *atomic.Int64) {
+// connections counts what is open.
+type connections struct {
+	open atomic.Int64
+	wait sync.WaitGroup
+}
+
+// note closes connections that are too many. A new one goes rather than an old one: Kea keeps its own.
+func (n *connections) note(c net.Conn, state http.ConnState, log *slog.Logger) {
 	switch state {
 	case http.StateNew:
-		if conns.Add(1) > pushConns {
-			s.log.Warn("Too many connections: one is closed", "from", c.RemoteAddr(), "most", pushConns)
+		n.wait.Add(1)
+		if n.open.Add(1) > pushConns {
+			log.Warn("Too many connections: one is closed", "from", c.RemoteAddr(), "most", pushConns)
 			_ = c.Close() // its goroutine finds out, and StateClosed follows
 		}
-	case http.StateClosed, http.StateHijacked:
-		conns.Add(-1)
+	case http.StateClosed:
+		n.open.Add(-1)
+		n.wait.Done()
 	}
 }
 

@@ -206,7 +206,7 @@ func TestBreaker(t *testing.T) {
 		}
 		for _, tc := range []struct{ most time.Duration }{{pushHold}, {pushHoldShort}, {pushHoldShort}} {
 			began := time.Now()
-			if why := h.submit(lease(1), began, 1); why == "" || time.Since(began) != tc.most || tc.most >= 10*time.Second {
+			if why := h.submit(lease(1), 100, began, 1); why == "" || time.Since(began) != tc.most || tc.most >= 10*time.Second {
 				t.Errorf("%q after %v, want an error after %v", why, time.Since(began), tc.most)
 			}
 		}
@@ -214,7 +214,7 @@ func TestBreaker(t *testing.T) {
 			<-time.After(time.Millisecond)
 			sink.comesBack(true)
 		}()
-		if why := h.submit(lease(2), time.Now(), 1); why != "" {
+		if why := h.submit(lease(2), 100, time.Now(), 1); why != "" {
 			t.Error(why)
 		}
 		synctest.Wait()
@@ -254,10 +254,10 @@ func TestWhatThereIsNoRoomForIsMadeGood(t *testing.T) {
 			many[i] = leaseRow('a', time.Now().Unix())
 		}
 		first := make(chan string)
-		go func() { first <- h.submit(many, time.Now(), 1) }()
+		go func() { first <- h.submit(many, 100, time.Now(), 1) }()
 		synctest.Wait()
 		began := time.Now()
-		if why := h.submit(many[:1], began, 2); why == "" || time.Since(began) != 0 {
+		if why := h.submit(many[:1], 100, began, 2); why == "" || time.Since(began) != 0 {
 			t.Errorf("%q after %v", why, time.Since(began))
 		}
 		synctest.Wait()

@@ -45,7 +45,7 @@ func (h *pushHandler) apply(r request, arrived time.Time, conn uint64) response 
 			failed.Leases = append(failed.Leases, *f)
 		}
 	}
-	if why := h.submit(rows, arrived, conn); why != "" {
+	if why := h.submit(rows, len(r.Arguments), arrived, conn); why != "" {
 		return response{Result: resultError, Text: why}
 	}
 	answer := response{Text: fmt.Sprintf("Bulk apply of %d IPv6 leases completed.", len(rows))}
@@ -128,7 +128,7 @@ func (h *pushHandler) single(r request, arrived time.Time, conn uint64, deleted 
 	case r.Command == "lease6-update":
 		done = "IPv6 lease updated."
 	}
-	if why := h.submit([]row{one}, arrived, conn); why != "" {
+	if why := h.submit([]row{one}, len(text), arrived, conn); why != "" {
 		return response{Result: resultError, Text: why}
 	}
 	return response{Text: done}

@@ -40,7 +40,7 @@ var pushCommands = [...]string{
 }
 
 // submit gives rows to the pump and waits for the cluster. The text is why that did not come to its end; empty: it did.
-func (h *pushHandler) submit(rows []row, arrived time.Time, conn uint64) string {
+func (h *pushHandler) submit(rows []row, octets int, arrived time.Time, conn uint64) string {
 	s := h.server
 	if len(rows) == 0 {
 		return ""
@@ -51,7 +51,7 @@ func (h *pushHandler) submit(rows []row, arrived time.Time, conn uint64) string 
 			s.clock.note(rows[i].transaction(), arrived)
 		}
 	}
-	p := &held{rows: rows, count: len(rows), arrived: arrived, conn: conn, stated: make(chan (<-chan struct{}), 1)}
+	p := &held{rows: rows, count: len(rows), octets: octets, arrived: arrived, conn: conn, stated: make(chan (<-chan struct{}), 1)}
 	hold := pushHold
 	if s.breaker.tripped() {
 		hold = pushHoldShort

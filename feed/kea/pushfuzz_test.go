@@ -31,7 +31,7 @@ func instantHandler(t testing.TB) (h *pushHandler, taken func() []row) {
 			case <-s.queue.ready:
 				for _, p := range s.queue.take() {
 					rows = append(rows, p.rows...)
-					s.queue.done(p.count)
+					s.queue.done(p)
 					p.tell(receipt)
 				}
 			case <-ending:

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -18,7 +17,6 @@ type pushHandler struct {
 	started        time.Time
 	user, password [32]byte // hashed
 	ending         <-chan struct{}
-	busy           sync.WaitGroup
 }
 
 // request is a command of Kea's.
@@ -38,8 +36,6 @@ const resultError = 1
 
 // ServeHTTP answers one request.
 func (h *pushHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.busy.Add(1)
-	defer h.busy.Done()
 	h.server.ledger.add(func(t *ServerTotals) { t.Requests++ })
 	switch {
 	case !h.admitted(r):

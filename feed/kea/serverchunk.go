@@ -109,7 +109,10 @@ func (p *pump) looks(ctx context.Context, w *wayRun, c chunk) error {
 			return err
 		}
 	}
-	p.flush.Reset(flushAfter)
+	if !p.armed {
+		p.armed = true
+		p.flush.Reset(flushAfter)
+	}
 	return nil
 }
 

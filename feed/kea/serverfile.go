@@ -62,7 +62,6 @@ func (w *fileWay) introduce(ctx context.Context, b *beginning) {
 		w.look(ctx)
 		w.mu.Lock()
 		b.partial = w.vigil.away || w.vigil.lacking != ""
-		w.vigil.away = false
 		w.mu.Unlock()
 	}
 	links, known, err := w.links.read(ctx)

@@ -24,6 +24,7 @@ type pump struct {
 	looked  time.Time // when Kea was first looked at for it; zero: not yet
 	vague   bool      // something in it may be older than what was forgotten
 	flush   *time.Timer
+	armed   bool // whether flush runs
 }
 
 func newPump(s *Server, sink feed.Sink) *pump {
@@ -72,6 +73,7 @@ func (p *pump) step(ctx context.Context, resync <-chan time.Time) error {
 	case a := <-p.answers:
 		return p.answered(ctx, a)
 	case <-p.flush.C:
+		p.armed = false
 		return p.sink.Flush(ctx)
 	case <-resync:
 		for _, w := range p.ways {
@@ -209,7 +211,7 @@ func (p *pump) acknowledged() {
 			p.release(n)
 			return
 		}
-		p.queue.done(h.count)
+		p.queue.done(h)
 		n++
 	}
 	p.release(n)

@@ -5,13 +5,17 @@ import (
 	"time"
 )
 
-// heldMost bounds the rows of pushes that are not acknowledged.
-const heldMost = 1 << 16
+// heldMost and heldOctets bound the pushes that are not acknowledged.
+const (
+	heldMost   = 1 << 16  // rows
+	heldOctets = 64 << 20 // of the requests that they came in
+)
 
 // held is a push that is on its way to the cluster.
 type held struct {
 	rows    []row // that take effect, once that is ruled on
 	count   int   // of all
+	octets  int   // of the request
 	arrived time.Time
 	conn    uint64
 	stated  chan (<-chan struct{}) // capacity 1: the receipt; a newer one takes the place of an older one
@@ -41,6 +45,7 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []*held
 	rows    int // of pushes that are not acknowledged, waiting or stated
+	octets  int
 }
 
 func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
@@ -49,10 +54,11 @@ func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
 func (q *queue) put(h *held) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.rows > 0 && q.rows+h.count > heldMost {
+	if q.rows > 0 && (q.rows+h.count > heldMost || q.octets+h.octets > heldOctets) {
 		return false
 	}
 	q.rows += h.count
+	q.octets += h.octets
 	q.waiting = append(q.waiting, h)
 	select {
 	case q.ready <- struct{}{}:
@@ -70,11 +76,12 @@ func (q *queue) take() []*held {
 	return w
 }
 
-// done tells that so many rows are acknowledged.
-func (q *queue) done(rows int) {
+// done tells that a push is acknowledged.
+func (q *queue) done(h *held) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.rows -= rows
+	q.rows -= h.count
+	q.octets -= h.octets
 }
 
 // breaker is open from when a push was not acknowledged in time until anything is again: meanwhile pushes are not waited for, so
