@@ -1,0 +1,3 @@
+// Package leasetest holds what tests of the adapters of DHCP servers need: a DHCPv6 client that speaks through relays of its own
+// making, and a feed.Sink that keeps what a cluster would have.
+package leasetest
