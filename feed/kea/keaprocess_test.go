@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -239,6 +240,7 @@ func madeLease(i int) map[string]any {
 	case 4:
 		l["state"], l["duid"] = 1, "00"
 	}
+	l["ip-address"] = netip.MustParseAddr(l["ip-address"].(string)).String()
 	return l
 }
 

@@ -17,7 +17,7 @@ const (
 	defaultPoll  = 2 * time.Second  // to notice that Kea has been restarted, or passes through an HA state
 	defaultEvery = time.Hour        // between full statements that nothing asks for
 	longestPause = time.Second      // between pages
-	firstRetry   = time.Second / 4  // after a failure; doubled with each, up to lastRetry
+	firstRetry   = time.Second / 4  // after a failure
 	lastRetry    = 10 * time.Second // Kea is back soon, or somebody is working on it
 )
 
@@ -28,6 +28,7 @@ type walkConfig struct {
 	page      int                               // leases of a page; 0: defaultPage
 	every     time.Duration                     // between full statements that nothing asks for; 0: defaultEvery; a tenth of it is left to chance
 	poll      time.Duration                     // between looks at Kea's health; 0: defaultPoll
+	retry     time.Duration                     // after a failure, doubled with each up to lastRetry; 0: firstRetry
 	pause     func(time.Duration) time.Duration // between pages, by how long the last one took; nil: pausing
 	report    func(*RecordError)                // told of each lease that cannot be read; nil: nobody
 	logger    *slog.Logger                      // nil: none
@@ -64,6 +65,9 @@ func newWalk(config walkConfig) *walk {
 	}
 	if config.poll <= 0 {
 		config.poll = defaultPoll
+	}
+	if config.retry <= 0 {
+		config.retry = firstRetry
 	}
 	if config.pause == nil {
 		config.pause = pausing
@@ -172,7 +176,7 @@ var errAnew = errors.New("Kea has changed meanwhile")
 
 // insist tries until it works. failed tells whether it did not at once. The error is the end of ctx.
 func (w *walk) insist(ctx context.Context, try func() error) (failed bool, err error) {
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+	for wait := w.config.retry; ; wait = min(2*wait, lastRetry) {
 		err := try()
 		if ctx.Err() != nil {
 			return failed, context.Cause(ctx)

@@ -13,7 +13,7 @@ const maxChunk = 500
 
 // statement makes one full statement: it begins again until it has got to its end. The error is the end of ctx, or out's.
 func (w *walk) statement(ctx context.Context, reason string, out func(context.Context, chunk) error) error {
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+	for wait := w.config.retry; ; wait = min(2*wait, lastRetry) {
 		w.config.logger.Info("Kea's leases are read", "reason", reason)
 		err := w.attempt(ctx, out)
 		var fault *faultError
@@ -23,7 +23,7 @@ func (w *walk) statement(ctx context.Context, reason string, out func(context.Co
 			return nil
 		case errors.Is(err, errAnew):
 			reason = err.Error()
-			wait = firstRetry
+			wait = w.config.retry
 		case errors.As(err, &fault):
 			w.config.logger.Error("Kea's leases cannot be read: begun again", "error", err)
 			reason = "the last reading failed"
