@@ -73,6 +73,11 @@ func openSet(ctx context.Context, d disk, path string) ([]leaseFile, error) {
 			return nil, err
 		}
 		same, err := sameFiles(d, names[:], files)
+		if same {
+			// Once is not enough: the last steps of LFC may come between two looks, so that .1 is seen to be gone, as when it was not
+			// there yet, and .completed and .2 were looked at before.
+			same, err = sameFiles(d, names[:], files)
+		}
 		switch completed, rotated, current := files[0], files[2], files[3]; {
 		case err != nil:
 			return nil, errors.Join(err, closeFiles(files))
