@@ -106,7 +106,7 @@ func networkHint(err error) string {
 	case errors.As(err, &unknown):
 		return "name the authority that made Kea's certificate as CA"
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
-		return `is Kea running, and is this the address in "control-socket" of its "Dhcp6"?`
+		return `is Kea running, and is this the address of its command API ("control-socket" of its "Dhcp6", since 3.0 "control-sockets")?`
 	case errors.Is(err, fs.ErrPermission):
 		return "this user may not use the socket: make it a member of Kea's group, _kea on Debian"
 	}
