@@ -74,7 +74,7 @@ func (f *feederFlags) add(c *cobra.Command, resync bool) {
 	fl.StringVar(&f.http, "http", "", "serve /readyz and /metrics there, host:port")
 	fl.StringVar(&f.level, "log", "info", "what is logged: debug, info, warn or error")
 	if resync {
-		fl.DurationVar(&f.resync, "resync", config.DefaultResync, "how often everything is stated again when nothing else asks for it")
+		fl.DurationVar(&f.resync, "resync", 0, "how often everything is stated again when nothing else asks for it (default 1h; Kea's command API alone: 1m)")
 	}
 	_ = c.MarkFlagRequired("source") // the flag was defined above
 }

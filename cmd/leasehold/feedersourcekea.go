@@ -17,7 +17,7 @@ const maxPassword = 4096
 
 // openKea makes a source of Kea, and opens the listener that Kea pushes to.
 func openKea(name string, c *config.Kea, log *slog.Logger) (_ feederSource, err error) {
-	k := kea.ServerConfig{Leases: c.Leases, KeaConfig: c.Config, Resync: orElseResync(c.Resync), Page: c.Page, Logger: log}
+	k := kea.ServerConfig{Leases: c.Leases, KeaConfig: c.Config, Resync: c.Resync, Page: c.Page, Logger: log}
 	if c.Control.URL != "" {
 		t := c.Control.TLS
 		k.Control, err = kea.NewControl(kea.ControlConfig{URL: c.Control.URL, User: c.Control.User, PasswordFile: c.Control.PasswordFile,

@@ -30,7 +30,7 @@ type Kea struct {
 	Config  string        `yaml:"config"`  // Kea's configuration file: its subnets become links where control does not tell them
 	Control Control       `yaml:"control"` // Kea's command API
 	Push    Push          `yaml:"push"`    // where Kea's HA hook sends what changes
-	Resync  time.Duration `yaml:"resync"`  // how often everything is stated again; 0: DefaultResync
+	Resync  time.Duration `yaml:"resync"`  // how often everything is stated again; 0: the package's choice
 	Page    int           `yaml:"page"`    // leases asked for at once; 0: the package's choice
 }
 
