@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
+	"github.com/leasehold/leasehold/fsm"
 )
 
 // pushed runs `leasehold feed push` with an input, and gives its exit status and what it printed.
@@ -84,6 +85,19 @@ func TestFeedPush(t *testing.T) {
 		t.Errorf("full statement: status %d\n%s", status, errs)
 	}
 	until(t, deadline(t, time.Minute), "the sweep is over", everything)
+
+	// A source is retired, and what another has, too, is that one's when it states it again, though it is older than the sweep.
+	awaitLevel(t, c, fsm.MaxLevel)
+	if status, _, errs := pushed(t, c, "", "--source", "script", "--resync"); status != 0 {
+		t.Errorf("retire: status %d\n%s", status, errs)
+	}
+	until(t, deadline(t, time.Minute), "the source has nothing left", func() bool { return len(shown(t, c.Nodes[0], "bindings", "--source", "script")) == 0 })
+	if status, _, errs := pushed(t, c, strings.Join(first, "\n"), "--source", "copy", "--resync"); status != 0 {
+		t.Errorf("copy: status %d\n%s", status, errs)
+	}
+	if got := shown(t, c.Nodes[1], "bindings", "--source", "copy"); len(got) != 3 {
+		t.Errorf("what was swept, stated by another source: %q", got)
+	}
 	if status, _, errs := leasehold(t, "feed", "push", "--source", "x", "--links"); status != 1 || !strings.Contains(errs, "--resync") {
 		t.Errorf("--links alone: status %d, %s", status, errs)
 	}
