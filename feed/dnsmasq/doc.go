@@ -13,15 +13,15 @@
 // dhcp-script runs (deploy/examples/dnsmasq), over a unix socket. An event is answered when it is remembered, so the script can try
 // again while the agent is away. With Config.State what is remembered survives the agent.
 //
-// dnsmasq does not say when a client was last heard, nor for how long a lease was given. Both are derived, in this order:
+// dnsmasq does not say when a client was last heard, nor for how long a lease was given. Both are derived:
 //
-//   - from an event of an `add`, or of an `old` with a later expiry than was known: the lease was given for DNSMASQ_TIME_REMAINING
-//     seconds, and the last transaction was that long before the expiry;
-//   - from a later expiry in the file: the transaction was when the file was written (its modification time). If that makes the
-//     lease as long as it was before, but for two seconds, it is taken to be exactly as long;
-//   - from what was remembered;
-//   - else, for a lease that was there already when the agent first read the file, the transaction is taken to be the file's
-//     modification time, which is the latest that it can have been.
+//   - the lease was granted when the file was written in which its expiry is new (its modification time), or a moment before;
+//   - an event tells how long the lease goes on (DNSMASQ_TIME_REMAINING): as long as it was granted for, or a moment less;
+//   - a renewed lease is mostly as long as it was before: if that is up to two seconds longer, it is taken to be so. For what was
+//     renewed while the agent was away it is taken to be so in any case;
+//   - of these lengths the longest counts, and the last transaction was that long before the expiry;
+//   - for a lease that was there already when the agent first read the file, and that State does not remember, the transaction is
+//     taken to be the file's modification time, which is the latest that it can have been.
 //
 // The time of expiry is exact in every case. The preferred lifetime is the valid one, as dnsmasq grants them; for a range that is
 // deprecated this is too long. dnsmasq delegates no prefixes.

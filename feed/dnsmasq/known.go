@@ -40,7 +40,7 @@ func (k *known) hear(e event, received time.Time) (changed *lease) {
 		return nil
 	case ok && h.sameClient(&e.lease) && h.expires == e.lease.expires:
 		n := h
-		n.learn(e, received)
+		n.learn(e)
 		if n == h {
 			return nil
 		}
@@ -68,19 +68,14 @@ func (e *event) granted(received time.Time) lease {
 	return l
 }
 
-// near is how far a time may be from the transaction that it tells of, in seconds: dnsmasq writes its file and runs its script a
-// moment later.
-const near = 3
-
-// learn takes what an event of the same client and expiry tells.
-func (l *lease) learn(e event, received time.Time) {
+// learn takes what an event of the same client and expiry tells. What remains was so when the script was run, which is as late as the
+// lease's grant or later: so of two lengths the longer one is nearer to the truth.
+func (l *lease) learn(e event) {
 	if e.added {
-		l.relay = e.lease.relay
+		l.relay, l.guessed = e.lease.relay, false
 	}
-	fresh := !l.guessed && max(received.Unix()-l.transaction, l.transaction-received.Unix()) <= near // else dnsmasq tells of all at its start
-	if e.remaining > 0 && l.expires != 0 && (e.added || fresh) {
+	if l.expires != 0 && e.remaining > int64(l.valid) {
 		l.granted(l.expires - e.remaining)
-		l.guessed = false
 	}
 }
 
@@ -133,8 +128,8 @@ func (k *known) merge(n, h lease, held bool, asked, written time.Time) lease {
 		n.granted(written.Unix())
 		n.guessed = !k.read
 		as := n.expires - int64(h.valid) // when it was given if it is as long as before
-		off := max(as-n.transaction, n.transaction-as)
-		if !h.guessed && h.expires != 0 && n.expires != 0 && (off <= 2 || !k.read && as <= n.transaction) {
+		off := n.transaction - as
+		if !h.guessed && h.expires != 0 && n.expires != 0 && off >= 0 && (off <= 2 || !k.read) {
 			n.granted(as)
 			n.guessed = false
 		}
@@ -148,8 +143,7 @@ func (k *known) merge(n, h lease, held bool, asked, written time.Time) lease {
 		}
 	default:
 		if g.event.lease.expires == n.expires {
-			n.guessed = n.guessed && !g.event.added
-			n.learn(g.event, g.received)
+			n.learn(g.event)
 		} else if g.event.added {
 			n.relay = g.event.lease.relay
 		}
