@@ -12,8 +12,10 @@ type fileWay struct {
 	follower way
 	links    subnets
 
+	asking sync.Mutex // held while Kea is asked, which may take long
+	vigil  *vigil     // nil: Kea cannot be asked
+
 	mu    sync.Mutex
-	vigil *vigil // nil: Kea cannot be asked
 	fault string // why Kea did not answer
 }
 
@@ -60,37 +62,38 @@ func (w *fileWay) read(ctx context.Context, ring <-chan struct{}, out func(conte
 func (w *fileWay) introduce(ctx context.Context, b *beginning) {
 	if w.vigil != nil {
 		w.look(ctx)
-		w.mu.Lock()
+		w.asking.Lock()
 		b.partial = w.vigil.away || w.vigil.lacking != ""
-		w.mu.Unlock()
+		w.asking.Unlock()
 	}
 	links, known, err := w.links.read(ctx)
 	if err == nil {
 		b.links, b.linked = links, known
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.vigil != nil {
+		w.asking.Lock()
+		defer w.asking.Unlock()
 		w.vigil.away = true // asked for again as soon as it answers
 	}
 }
 
 // look asks Kea how it is; again tells that a full statement is due.
 func (w *fileWay) look(ctx context.Context) (again bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.asking.Lock()
+	defer w.asking.Unlock()
 	away := w.vigil.away
 	news, err := w.vigil.look(ctx)
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return false
-	case err != nil:
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
 		w.fault = err.Error()
 		return false
 	}
-	w.fault = ""
-	w.vigil.away = false
+	w.fault, w.vigil.away = "", false
 	return news != "" || away
 }
 
