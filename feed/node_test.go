@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -39,12 +40,13 @@ type node struct {
 	cluster *cluster
 	window  uint32
 
-	hello func(*ingestv1.Hello) error                      // nil: welcome
-	batch func(n int, b *ingestv1.Batch) mischief          // nil: apply and acknowledge
-	bad   func(c *ingestv1.Change) bool                    // changes that are refused
-	told  bool                                             // whether a refusal says which change
-	ack   func(ctx context.Context, sequence uint64) error // called before an acknowledgement; nil: none
-	seen  int
+	hello   func(*ingestv1.Hello) error                      // nil: welcome
+	batch   func(n int, b *ingestv1.Batch) mischief          // nil: apply and acknowledge
+	bad     func(c *ingestv1.Change) bool                    // changes that are refused
+	told    bool                                             // whether a refusal says which change
+	ack     func(ctx context.Context, sequence uint64) error // called before an acknowledgement; nil: none
+	reports func(*ingestv1.Report)                           // takes reports; nil: an older node, which does not know them
+	seen    int
 }
 
 // mischief is what a node does with a batch.
@@ -85,7 +87,9 @@ func (n *node) Feed(stream ingestv1.Ingest_FeedServer) error {
 	if window == 0 {
 		window = 1 << 20
 	}
-	if err := stream.Send(welcome(applied, window)); err != nil {
+	w := welcome(applied, window)
+	w.GetWelcome().TakesReports = n.reports != nil
+	if err := stream.Send(w); err != nil {
 		return err
 	}
 	for {
@@ -95,6 +99,10 @@ func (n *node) Feed(stream ingestv1.Ingest_FeedServer) error {
 		}
 		if err != nil {
 			return err
+		}
+		if r := request.GetReport(); r != nil && n.reports != nil {
+			n.reports(r)
+			continue
 		}
 		if err := n.take(stream, hello.GetEpoch(), request.GetBatch()); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -250,7 +258,14 @@ func (c *cluster) logged() []string {
 // serve runs a node on loopback until the test ends, and gives its address.
 func serve(t *testing.T, n *node) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, _ := serveAt(t, n, "127.0.0.1:0")
+	return address
+}
+
+// serveAt runs a node at an address until it is stopped, or the test ends.
+func serveAt(t *testing.T, n *node, at string) (address string, stop func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,13 +273,14 @@ func serve(t *testing.T, n *node) string {
 	ingestv1.RegisterIngestServer(server, n)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		server.Stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return listener.Addr().String()
+	t.Cleanup(stop)
+	return listener.Addr().String(), stop
 }
 
 // list is a source of leases with the numbers 0 to n-1 as addresses.
@@ -317,7 +333,7 @@ func (l *list) want(without func(i int) bool) []string {
 func testConfig(addresses ...string) Config {
 	return Config{
 		Source: "dev", Cluster: addresses, DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())},
-		BatchChanges: 7, BackoffMin: 1, BackoffMax: 1000,
+		BatchChanges: 7, BackoffMin: 1, BackoffMax: 1000, Linger: 50 * time.Millisecond,
 	}
 }
 
