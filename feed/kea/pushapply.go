@@ -45,6 +45,11 @@ func (h *pushHandler) apply(r request, arrived time.Time, conn uint64) response 
 			failed.Leases = append(failed.Leases, *f)
 		}
 	}
+	for i := range rows {
+		if rows[i].leased() { // and a client has just had its answer
+			h.server.clock.note(rows[i].transaction(), arrived)
+		}
+	}
 	if why := h.submit(rows, len(r.Arguments), arrived, conn); why != "" {
 		return response{Result: resultError, Text: why}
 	}

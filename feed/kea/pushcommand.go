@@ -46,11 +46,6 @@ func (h *pushHandler) submit(rows []row, octets int, arrived time.Time, conn uin
 		return ""
 	}
 	s.ledger.add(func(t *ServerTotals) { t.Pushed += uint64(len(rows)) })
-	for i := range rows {
-		if rows[i].leased() {
-			s.clock.note(rows[i].transaction(), arrived)
-		}
-	}
 	p := &held{rows: rows, count: len(rows), octets: octets, arrived: arrived, conn: conn, stated: make(chan (<-chan struct{}), 1)}
 	hold := pushHold
 	if s.breaker.tripped() {

@@ -26,7 +26,6 @@ func (p *pump) begin(ctx context.Context, w *wayRun, b *beginning) error {
 	if p.open == w {
 		p.open = nil
 	}
-	w.partial = b.partial
 	if !b.partial {
 		p.recent.begin()
 		p.open, p.looked, p.vague = w, p.recent.now, false

@@ -15,7 +15,6 @@ type wayRun struct {
 	standby bool // only asked for a statement when another way has a doubt
 	ring    chan struct{}
 	chunks  chan chunk
-	partial bool // the statement under way ends without an end; the pump's
 
 	mu      sync.Mutex
 	failure string

@@ -46,9 +46,10 @@ func (w *writer) end(ctx context.Context, r *row, now, noticed time.Time) error 
 	a := r.prefix.Addr().As16()
 	e := &ingestv1.End{Kind: ingestv1.Kind(r.kind), Address: a[:], PrefixLength: uint32(r.prefix.Bits()), Reason: reasonOf(r),
 		AgeMs: w.sink.Now().Sub(noticed).Milliseconds()}
-	if r.leased() {
+	switch {
+	case r.leased():
 		e.Reason = ingestv1.Reason_REASON_EXPIRED // and whoever had it before has it no more
-	} else {
+	case r.state != stateRegistered: // then it is the registrant's DUID
 		e.Duid, e.Iaid = r.duid, r.iaid
 	}
 	if at, ends := r.runsOut(); e.Reason == ingestv1.Reason_REASON_EXPIRED && r.valid > 0 && ends && at <= now.Unix() {
