@@ -11,10 +11,12 @@ import (
 
 	"github.com/leasehold/leasehold/cluster"
 	"github.com/leasehold/leasehold/cluster/clustertest"
+	"github.com/leasehold/leasehold/cluster/ingest"
 	"github.com/leasehold/leasehold/cluster/rpc"
 	"github.com/leasehold/leasehold/fsm"
 	"github.com/leasehold/leasehold/fsm/binding"
 	adminv1 "github.com/leasehold/leasehold/proto/admin/v1"
+	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 	peerv1 "github.com/leasehold/leasehold/proto/peer/v1"
 )
 
@@ -76,7 +78,9 @@ func (g *group) serve(i int, l net.Listener, pool *rpc.Pool) {
 		metrics = rpc.NewMetrics(g.registry)
 	}
 	m, server := g.Member(i), rpc.NewServer(nil, metrics)
-	s := New(m.Node(), m.FSM(), nil, rpc.NewPeers(pool), pool, nil)
+	feeds := ingest.New(m.Node(), m.FSM(), pool, nil, nil)
+	ingestv1.RegisterIngestServer(server, feeds)
+	s := New(m.Node(), m.FSM(), feeds, rpc.NewPeers(pool), pool, nil)
 	adminv1.RegisterAdminServer(server, s)
 	peerv1.RegisterPeerServer(server, rpc.NewPeerService(m.Node()))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -84,6 +88,7 @@ func (g *group) serve(i int, l net.Listener, pool *rpc.Pool) {
 	go func() { ended <- server.Run(ctx, l) }()
 	g.services = append(g.services, s)
 	g.stops = append(g.stops, func() {
+		feeds.Stop()
 		cancel()
 		if err := <-ended; err != nil {
 			g.t.Errorf("server of node %d: %v", i, err)
