@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+	"pgregory.net/rapid"
 
 	"github.com/leasehold/leasehold/fsm/binding"
 )
@@ -312,4 +313,36 @@ func TestClocksThatAreHoursOff(t *testing.T) {
 	if got := inForce(t, everywhere(t, alone.logs)); got == "" {
 		t.Error("a source that seems old loses what nobody else claims")
 	}
+}
+
+// TestOrderOfLeasesDoesNotCount draws what up to three sources say of one address, to several clients, and tells it in two orders that
+// keep each one's own.
+func TestOrderOfLeasesDoesNotCount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var all [][]said
+		for _, source := range []string{"a", "b", "c"}[:rapid.IntRange(2, 3).Draw(t, "sources")] {
+			var own []said
+			for second := rapid.IntRange(40, 50).Draw(t, "first second"); len(own) < rapid.IntRange(1, 4).Draw(t, "leases"); second += rapid.IntRange(0, 3).Draw(t, "later") {
+				own = append(own, said{source, second, of(rapid.SampledFrom([]byte{1, 8, 9}).Draw(t, "client"), upsert(1))})
+			}
+			all = append(all, own)
+		}
+		tell := func() string {
+			s, left := newStory(t), slices.Clone(all)
+			for len(left) > 0 {
+				i := rapid.IntRange(0, len(left)-1).Draw(t, "next")
+				w := left[i][0]
+				s.say(w.source, w.second, w.change)
+				if left[i] = left[i][1:]; len(left[i]) == 0 {
+					left = slices.Delete(left, i, i+1)
+				}
+			}
+			f := newFSM(t)
+			f.ApplyBatch(s.logs)
+			return inForce(t, f)
+		}
+		if x, y := tell(), tell(); x != y {
+			t.Fatalf("in force %q in one order, %q in another", x, y)
+		}
+	})
 }
