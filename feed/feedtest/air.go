@@ -111,6 +111,21 @@ func (a *Air) listen(c net.PacketConn) {
 	}
 }
 
+// expect gives the way on which the answer to a message comes; forget ends it.
+func (a *Air) expect(id other.TransactionID) <-chan received {
+	answer := make(chan received, 1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting[id] = answer
+	return answer
+}
+
+func (a *Air) forget(id other.TransactionID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.waiting, id)
+}
+
 // ask sends a client's message and awaits the answer. It sends again after a second and after two more, four more… as
 // RFC 8415 (section 15) has it, for as long as ctx lets it.
 func (a *Air) ask(ctx context.Context, c *Client, m *other.Message) (*other.Message, error) {
@@ -121,15 +136,8 @@ func (a *Air) ask(ctx context.Context, c *Client, m *other.Message) (*other.Mess
 		return nil, err
 	}
 	octets := wrapped.ToBytes()
-	answer := make(chan received, 1)
-	a.mu.Lock()
-	a.waiting[m.TransactionID] = answer
-	a.mu.Unlock()
-	defer func() {
-		a.mu.Lock()
-		delete(a.waiting, m.TransactionID)
-		a.mu.Unlock()
-	}()
+	answer := a.expect(m.TransactionID)
+	defer a.forget(m.TransactionID)
 	for wait := time.Second; ; wait *= 2 {
 		if _, err := conn.WriteTo(octets, to); err != nil {
 			return nil, err
