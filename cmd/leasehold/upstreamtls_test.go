@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/leasehold/leasehold/cmd/leasehold/config"
 	"github.com/leasehold/leasehold/feed/upstream"
 	"github.com/leasehold/leasehold/protocol/starttls"
 )
@@ -29,13 +31,13 @@ func TestClusterFedOverTLS(t *testing.T) {
 	must(t, err)
 	c := startCluster(t, 1)
 
-	config := campusUpstream([]string{n.node.LeasequeryTCP})
-	config.RelayIDs, config.Links, config.Active = nil, nil, true
+	asking := campusUpstream([]string{n.node.LeasequeryTCP})
+	asking.RelayIDs, asking.Links, asking.Active = nil, nil, true
 	for name, a := range linkAddresses() {
-		config.Links = append(config.Links, upstream.Link{Name: name, Ask: []netip.Addr{a}})
+		asking.Links = append(asking.Links, upstream.Link{Name: name, Ask: []netip.Addr{a}})
 	}
 	run := func() (s *upstream.Source, stop func()) {
-		s, err := upstream.New(config)
+		s, err := upstream.New(asking)
 		must(t, err)
 		ctx, cancel := context.WithCancel(context.Background())
 		agent, ended := newAgent(t, c, "upstream", s), make(chan error, 1)
@@ -57,12 +59,27 @@ func TestClusterFedOverTLS(t *testing.T) {
 	}
 	t.Logf("in clear: %s", s.Condition().Trouble)
 
-	config.Requestor.TLS, err = starttls.NewClient(starttls.ClientFiles{CA: n.path("ca.pem"), Certificate: n.path("bng-1.pem"), Key: n.path("bng-1.key")})
+	asking.Requestor.TLS, err = starttls.NewClient(starttls.ClientFiles{CA: n.path("ca.pem"), Certificate: n.path("bng-1.pem"), Key: n.path("bng-1.key")})
 	must(t, err)
 	s, _ = run()
 	want := listed(t, n.node)
 	until(t, deadline(t, time.Minute), "the copy has what the original has", func() bool { return maps.Equal(listed(t, c.Nodes[0]), want) })
 	if c := s.Condition(); len(want) < 400 || c.Refused > 0 || c.Trouble != "" {
 		t.Errorf("%d bindings, %+v", len(want), c)
+	}
+}
+
+// TestUpstreamPage: what docs/upstream.md shows can be used.
+func TestUpstreamPage(t *testing.T) {
+	blocks := codeBlocks(t, "upstream.md", "yaml")
+	if len(blocks) != 1 {
+		t.Fatalf("docs/upstream.md has %d pieces of configuration, want 1", len(blocks))
+	}
+	f, warnings, err := config.ParseFeeder("feed.yaml", []byte(blocks[0]), nil)
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("error %v, warnings %v", err, warnings)
+	}
+	if _, err := openUpstream(f.Sources[0].Name, f.Sources[0].Upstream, f.Cluster, slog.New(slog.DiscardHandler)); err != nil {
+		t.Error(err)
 	}
 }
