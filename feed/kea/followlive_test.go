@@ -329,7 +329,7 @@ func TestFollowerOfWhatIsNoLeaseFile(t *testing.T) {
 	path := writeFile(t, "kea-leases6.csv", "address,hwaddr,client_id\n192.0.2.1,,\n")
 	f := newFollower(followConfig{path: path})
 	g := newStage(nil, func(*stage, bool) int { return 0 })
-	g.endless, g.stop = true, func(call int) bool { return call == 100 }
+	g.endless, g.stop = true, func(call int) bool { return call == 400 }
 	f.disk, f.clock, f.newBell = g, func() time.Time { return g.now }, func() bell { return g }
 	begun := g.now
 	if err := g.play(t.Context(), f, newAudit(newServer(path))); !errors.Is(err, context.Canceled) {

@@ -15,10 +15,9 @@ import (
 // its LFC dies at any step, and an operator has the leases written anew.
 func randomJourney(t *rapid.T, k *server) (steps []func() error) {
 	address := rapid.IntRange(0, 5)
-	write := func() error { return nil }
 	for n := rapid.IntRange(3, 20).Draw(t, "deeds"); n > 0; n-- {
 		i, octets := address.Draw(t, "address"), rapid.IntRange(0, 80).Draw(t, "octets")
-		write = func() error { return k.write(i) }
+		write := func() error { return k.write(i) }
 		switch rapid.SampledFrom([]string{"write", "write", "tear", "crash", "restart", "rotate", "rotate", "dump"}).Draw(t, "deed") {
 		case "tear":
 			steps = append(steps, func() error { return k.tear(i, octets) }, k.finish)
