@@ -26,6 +26,7 @@ var (
 	Shared = Place{Name: "shared", Link: netip.MustParseAddr("2001:db8:1003::1"), Relays: 1}
 	Short  = Place{Name: "short", Link: netip.MustParseAddr("2001:db8:1005::1"), Relays: 1}
 	OnLink = Place{Name: "onlink", Link: netip.MustParseAddr("2001:db8:1006::1")}
+	Bridge = Place{Name: "bridge", Link: netip.MustParseAddr("2001:db8:547::1"), Relays: 1} // perfdhcp's relay is of the lab itself
 )
 
 // ShortLife is the valid lifetime at Short, in seconds.
@@ -40,7 +41,7 @@ type Place struct {
 }
 
 // Places are all of them.
-func Places() []Place { return []Place{Single, LDRA, Shared, Short, OnLink} }
+func Places() []Place { return []Place{Single, LDRA, Shared, Short, OnLink, Bridge} }
 
 // subnet is a subnet of 2^16 addresses and 2^16 prefixes to delegate; members change it.
 func subnet(id int, prefix string, members map[string]any) map[string]any {
@@ -73,6 +74,7 @@ func (c KeaConfig) members(host *netlab.Host) map[string]any {
 			subnet(2, "2001:db8:1002::", nil),
 			subnet(5, "2001:db8:1005::", map[string]any{"valid-lifetime": ShortLife, "preferred-lifetime": 5, "renew-timer": 3, "rebind-timer": 4}),
 			subnet(6, "2001:db8:1006::", map[string]any{"interface": netlab.Interface}),
+			subnet(7, "2001:db8:547::", nil),
 		},
 		"shared-networks": []any{map[string]any{"name": "metro-ring", "subnet6": []any{
 			subnet(3, "2001:db8:1003::", map[string]any{"pools": []any{map[string]any{"pool": "2001:db8:1003::10-2001:db8:1003::4f"}}}),
