@@ -59,6 +59,9 @@ func (h *pushHandler) submit(rows []row, octets int, arrived time.Time, conn uin
 		s.ledger.add(func(t *ServerTotals) { t.Late++ })
 		return "the cluster acknowledges nothing, and no more can be kept for it"
 	}
+	if s.config.PushEarly && !s.queue.much() {
+		return ""
+	}
 	var receipt <-chan struct{}
 	for {
 		select {

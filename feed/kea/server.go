@@ -24,6 +24,10 @@ type ServerConfig struct {
 	PushUser     string       // of basic authentication; empty: none is asked for
 	PushPassword string
 	PushTLS      *tls.Config // nil: in clear; see PushFiles
+	// PushEarly answers a push when it is kept, not when the cluster has it. Kea has one request in flight on a connection, so that it
+	// pushes faster then, and keeps less itself. It is for wait-backup-ack false, where nobody waits for the answer: what an agent that
+	// crashes has not passed on, its first full statement makes good. So it needs Leases or Control.
+	PushEarly bool
 
 	Resync time.Duration // between full statements that nothing asks for; 0: DefaultResync, or DefaultPoll with pages alone
 	Page   int           // leases asked for at once; 0: 200
@@ -67,6 +71,9 @@ func NewServer(config ServerConfig) (*Server, error) {
 	}
 	if config.PushUser == "" && config.PushPassword != "" {
 		return nil, fmt.Errorf("%w: a password for pushes without a user", ErrConfig)
+	}
+	if config.PushEarly && config.Leases == "" && config.Control == nil {
+		return nil, fmt.Errorf("%w: pushes are to be answered early, and there is neither a lease file nor Kea's command API to make good what is lost", ErrConfig)
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)

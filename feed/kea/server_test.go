@@ -415,3 +415,46 @@ func TestRequestsThatWaitOutliveTheEpoch(t *testing.T) {
 		t.Errorf("%+v", reply)
 	}
 }
+
+// TestEarlyAnswers leave while the cluster is away, until so much is kept for it that Kea has to wait.
+func TestEarlyAnswers(t *testing.T) {
+	r := start(t, ServerConfig{Leases: filepath.Join(t.TempDir(), "absent"), PushEarly: true, now: recordedNow})
+	r.sink.comesBack(false)
+	for i := range 20 {
+		if reply := r.post(bulk([]map[string]any{someLease(i, nil)}, nil)); reply.result != 0 {
+			t.Fatal(reply)
+		}
+	}
+	if err := r.sink.has(r.ctx, func() bool { return len(r.sink.leases) == 20 }); err != nil {
+		t.Fatal(err)
+	}
+	var many []map[string]any
+	for i := range 4000 {
+		many = append(many, someLease(i, nil))
+	}
+	for range heldEarly / len(many) {
+		if reply := r.post(bulk(many, nil)); reply.result != 0 {
+			t.Fatal(reply)
+		}
+	}
+	replied := make(chan pushReply)
+	r.group.Go(func() {
+		reply, err := post(r.ctx, r.client, r.url, bulk(many, nil), nil)
+		if err != nil {
+			t.Error(err)
+		}
+		replied <- reply
+	})
+	if err := r.sink.has(r.ctx, func() bool { return r.server.queue.much() }); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case reply := <-replied:
+		t.Errorf("answered: %+v", reply)
+	default:
+	}
+	r.sink.comesBack(true)
+	if reply := <-replied; reply.result != 0 {
+		t.Error(reply)
+	}
+}

@@ -9,6 +9,7 @@ import (
 const (
 	heldMost   = 1 << 16  // rows
 	heldOctets = 64 << 20 // of the requests that they came in
+	heldEarly  = 1 << 14  // rows, beyond which pushes are not answered early
 )
 
 // held is a push that is on its way to the cluster.
@@ -65,6 +66,13 @@ func (q *queue) put(h *held) bool {
 	default:
 	}
 	return true
+}
+
+// much tells whether so much waits for the cluster that Kea should wait too.
+func (q *queue) much() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.rows > heldEarly
 }
 
 // take gives all that wait, in the order of arrival.

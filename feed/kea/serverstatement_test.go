@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -299,7 +300,8 @@ func TestWayThatFailsBeginsAgain(t *testing.T) {
 }
 
 func TestConfigurationsThatCannotWork(t *testing.T) {
-	for name, c := range map[string]ServerConfig{"nothing": {}, "a file of Kea's configuration alone": {KeaConfig: "x"}, "a password without a user": {Leases: "x", PushPassword: "y"}} {
+	for name, c := range map[string]ServerConfig{"nothing": {}, "a file of Kea's configuration alone": {KeaConfig: "x"}, "a password without a user": {Leases: "x", PushPassword: "y"},
+		"answers without anything to fall back on": {Push: &net.TCPListener{}, PushEarly: true}} {
 		if _, err := NewServer(c); err == nil {
 			t.Errorf("%s is taken", name)
 		}
