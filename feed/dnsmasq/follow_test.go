@@ -1,0 +1,81 @@
+package dnsmasq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/leasehold/leasehold/feed/leasetest"
+)
+
+// line is a lease of an hour.
+func line(n int) string {
+	return fmt.Sprintf("%d %d 2001:db8::%x * 00:02:00:0%x\n", time.Now().Unix()+3600, n, n, n)
+}
+
+func has(numbers ...int) func(leasetest.Seen) bool {
+	return func(s leasetest.Seen) bool {
+		for _, n := range numbers {
+			if _, ok := s.Leases[netip.MustParsePrefix(fmt.Sprintf("2001:db8::%x/128", n))]; !ok {
+				return false
+			}
+		}
+		return len(s.Leases) == len(numbers) && s.Resyncs > 0
+	}
+}
+
+func TestFileIsBelievedWhenItIsWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "leases")
+	write := func(text string) { t.Helper(); must(t, os.WriteFile(path, []byte(text), 0o600)) }
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	one, two := line(1), line(2)
+	write("duid 00:01\n" + one + two)
+	_, sink, stop := follow(t, Config{Leases: path})
+	defer stop()
+	must(t, sink.Await(ctx, "statement", has(1, 2)))
+
+	write("duid 00:01\n" + one + two[:20]) // a write that is not finished ends nothing
+	write("duid 00:01\n" + one + two + line(3))
+	must(t, sink.Await(ctx, "third lease", has(1, 2, 3)))
+	for _, step := range sink.Seen().Ends {
+		t.Errorf("ended: %v", step)
+	}
+	write("duid 00:01\n" + two + "0 4 192.0.2.1 * *\n")
+	must(t, sink.Await(ctx, "two ends", has(2)))
+}
+
+func TestEvents(t *testing.T) {
+	dir := t.TempDir()
+	path, socket := filepath.Join(dir, "leases"), filepath.Join(dir, "socket")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	args := []string{"add", "00:02:00:01", "2001:db8::1"}
+	environment := []string{"DNSMASQ_IAID=1", "DNSMASQ_LEASE_EXPIRES=0", "DNSMASQ_RELAY_ADDRESS=2001:db8::ffff", "PATH=/"}
+	sent := make(chan error, 1)
+	go func() { sent <- SendEvent(ctx, socket, args, environment) }() // nobody listens yet: it tries again
+	must(t, os.WriteFile(path, []byte("duid 00:01\n0 1 2001:db8::1 * 00:02:00:01\n"), 0o600))
+	source, sink, stop := follow(t, Config{Leases: path, Socket: socket})
+	must(t, <-sent)
+	must(t, sink.Await(ctx, "relay", func(s leasetest.Seen) bool {
+		return linkOf(s.Leases[netip.MustParsePrefix("2001:db8::1/128")]) == "2001:db8::ffff"
+	}))
+	if err := SendEvent(ctx, socket, []string{"add", "xx", "2001:db8::1"}, environment); !errors.Is(err, ErrEvent) {
+		t.Errorf("a bad event: %v", err)
+	}
+	must(t, SendEvent(ctx, filepath.Join(dir, "nobody"), []string{"add", "02:00:5e:00:53:01", "192.0.2.1"}, nil)) // IPv4: not sent
+	if totals := source.Totals(); totals.Events != 1 || totals.BadEvents != 1 || source.Condition().Refused != 1 {
+		t.Errorf("%+v", totals)
+	}
+	stop()
+	short, done := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer done()
+	if err := SendEvent(short, socket, args, environment); err == nil {
+		t.Error("an event was answered by nobody")
+	}
+}
