@@ -91,7 +91,6 @@ func (j *pushJob) run(ctx context.Context) error {
 		}
 		cfg.Acknowledged = func(line int) { tell(ackLine{Acknowledged: line}) }
 		cfg.Report = func(e *jsonlines.LineError) {
-			log.Warn("A line is left out", "line", e.Line, "field", e.Field, "error", e.Err)
 			tell(ackLine{Refused: e.Line, Field: e.Field, Error: e.Err.Error()})
 		}
 	}

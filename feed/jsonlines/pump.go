@@ -115,9 +115,8 @@ func (p *pump) take(ctx context.Context, in input) error {
 		in.refused = &LineError{Line: in.number, Field: "change", Err: fmt.Errorf("%w: complete without begin", ErrLine)}
 	}
 	if in.refused != nil {
-		s.refused.Add(1)
 		s.spoilt = s.begun
-		s.config.Report(in.refused)
+		s.refuse(in.refused)
 		return nil
 	}
 	switch {

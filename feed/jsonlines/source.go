@@ -30,8 +30,8 @@ type Config struct {
 	// Acknowledged is told the number of a line when the cluster has acknowledged it and all before it, but those that were
 	// refused; nil: nobody is.
 	Acknowledged func(line int)
-	Report       func(*LineError) // told of each line that was refused, in order; nil: they are logged
-	Logger       *slog.Logger     // nil: none
+	Report       func(*LineError) // told of each line that was refused, in order; nil: nobody is
+	Logger       *slog.Logger     // gets the first hundred lines that were refused; nil: none
 }
 
 // Source reads JSON lines. It is a feed.Reporter.
@@ -80,14 +80,23 @@ func New(config Config) *Source {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Source{config: config, read: make(chan input, inputs), done: make(chan struct{}), now: time.Now}
-	if s.config.Report == nil {
-		s.config.Report = s.log
-	}
 	return s
 }
 
-func (s *Source) log(e *LineError) {
-	s.config.Logger.Warn("A line is left out", "line", e.Line, "field", e.Field, "error", e.Err)
+// maxLogged is how many refused lines are logged one by one, so that a file of another kind does not fill the log.
+const maxLogged = 100
+
+// refuse counts a line that is left out, and tells of it.
+func (s *Source) refuse(e *LineError) {
+	switch refused := s.refused.Add(1); {
+	case refused <= maxLogged:
+		s.config.Logger.Warn("A line is left out", "line", e.Line, "field", e.Field, "error", e.Err)
+	case refused == maxLogged+1:
+		s.config.Logger.Warn("More lines are left out; from here on they are counted only", "line", e.Line)
+	}
+	if s.config.Report != nil {
+		s.config.Report(e)
+	}
 }
 
 // Totals is what was read so far.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -267,6 +268,18 @@ func TestLongLines(t *testing.T) {
 	r := run(t, Config{Input: strings.NewReader(pad(MaxLine) + pad(MaxLine+1) + pad(3*MaxLine) + leaseLine(2, ""))})
 	if r.err != nil || len(r.book.said) != 2 || r.totals.Refused != 2 || !strings.HasPrefix(r.bad[1], "line 3: bad line: longer than") {
 		t.Errorf("error %v, stated %q, %q", r.err, r.book.said, r.bad)
+	}
+}
+
+// TestAFloodOfBadLines is counted and reported whole; the log names the first of them.
+func TestAFloodOfBadLines(t *testing.T) {
+	var log strings.Builder
+	r := run(t, Config{Input: strings.NewReader(strings.Repeat("x\n", 1000) + leaseLine(1, "")), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if r.totals.Refused != 1000 || len(r.bad) != 1000 || len(r.book.said) != 1 {
+		t.Errorf("%+v, %d reports, stated %q", r.totals, len(r.bad), r.book.said)
+	}
+	if n := strings.Count(log.String(), "\n"); n != maxLogged+1 || !strings.Contains(log.String(), "line=100 ") {
+		t.Errorf("%d lines of log", n)
 	}
 }
 
