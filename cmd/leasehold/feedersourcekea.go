@@ -52,7 +52,7 @@ func openKea(name string, c *config.Kea, log *slog.Logger) (_ feederSource, err 
 
 // listenForKea opens the listener of a backup peer.
 func listenForKea(k *kea.ServerConfig, p *config.Push, log *slog.Logger) (err error) {
-	k.PushUser = p.User
+	k.PushUser, k.PushEarly = p.User, p.Early
 	if p.PasswordFile != "" {
 		if k.PushPassword, err = readPassword(p.PasswordFile); err != nil {
 			return err

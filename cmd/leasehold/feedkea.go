@@ -57,6 +57,7 @@ func feedKeaCommand() *cobra.Command {
 	fl.StringArrayVar(&leases, "leases", nil, "Kea's lease file: followed, or with --once read")
 	fl.StringVar(&k.Control.URL, "control", "", "Kea's command API: unix:PATH of its socket, or an http:// or https:// URL")
 	fl.StringVar(&k.Push.Listen, "push", "", "listen there, host:port, as a backup peer of Kea's HA hook")
+	fl.BoolVar(&k.Push.Early, "push-early", false, "answer Kea before the cluster has a change: faster, and only for wait-backup-ack false")
 	fl.StringVar(&k.Config, "kea-config", "", "Kea's configuration file, whose subnets and shared networks become links")
 	fl.BoolVar(&j.once, "once", false, "read the lease files once, then end")
 	fl.BoolVar(&j.shift, "shift-times", false, "with --once: replay an old file as if its newest transaction were now")

@@ -93,6 +93,9 @@ func (c *checker) kea(key string, k *Kea) {
 	}
 	c.control(key+".control", &k.Control)
 	c.push(key+".push", &k.Push)
+	if k.Push.Early && k.Control.URL == "" && k.Leases == "" {
+		c.errorf(key+".push.early", "it needs leases or control, which make good what an agent that crashes has not passed on")
+	}
 }
 
 func (c *checker) control(key string, k *Control) {

@@ -56,6 +56,7 @@ type Push struct {
 	User         string    `yaml:"user"`   // of basic authentication; empty: none is asked for
 	PasswordFile string    `yaml:"password_file"`
 	TLS          ServerTLS `yaml:"tls"`
+	Early        bool      `yaml:"early"` // answer before the cluster has it
 }
 
 // ServerTLS is what peers of a listener are shown, and how they are known.
