@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // maxChained is how many files may wait to be read while Kea goes on rotating. Each holds a descriptor, and its octets on the
 // disk.
 const maxChained = 16
+
+// absence is for how long the lease file may be away before that is trouble.
+const absence = time.Second
 
 // chain is the lease file, and the files that took its name since: each the direct successor of the one before, so that reading
 // them one after the other misses nothing.
@@ -19,15 +23,16 @@ const maxChained = 16
 // stays for a few milliseconds.
 type chain struct {
 	disk  disk
+	clock func() time.Time
 	path  string
 	files []*reading // the first is being read; the last is what the name meant when it was looked at
 	held  []*reading // that were read to their end, and are needed once more
 	holds bool       // whether files that were read to their end are held
 
-	broken  *gap // how it ended; what the name means now is not known to succeed the last
-	missing bool // the name meant nothing when it was looked at
-	removed bool // and that was not Kea
-	told    told // in doubts and in the log
+	broken  *gap      // how it ended; what the name means now is not known to succeed the last
+	missing time.Time // since when the name means nothing; zero: it does mean a file
+	removed bool      // and that was not Kea
+	told    told      // in doubts and in the log
 }
 
 // told is what was told of a chain.
@@ -54,7 +59,7 @@ func (c *chain) look() error {
 	case err != nil:
 		return fmt.Errorf("look at lease file: %w", err)
 	}
-	c.missing = false
+	c.missing = time.Time{}
 	if !os.SameFile(now, last.info) {
 		return c.succeed(last)
 	}
@@ -68,9 +73,12 @@ func (c *chain) look() error {
 
 // absent is for a name that means nothing: Kea is about to create the file, or somebody took it away while Kea writes to it.
 func (c *chain) absent(last *reading) error {
-	if !c.missing {
-		c.missing = true
-		return nil // mostly Kea's next step is done when it is looked at again
+	switch now := c.clock(); {
+	case c.missing.IsZero():
+		c.missing = now
+		return nil
+	case now.Sub(c.missing) < absence:
+		return nil // mostly Kea's next step takes no millisecond
 	}
 	rotated, err := c.isLast(last, c.path+".1")
 	if err != nil {

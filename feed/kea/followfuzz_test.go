@@ -139,7 +139,7 @@ func BenchmarkFollow(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := &following{follower: newFollower(followConfig{path: path}), ctx: b.Context(), lines: newLines()}
-		s.tail = &chain{disk: realDisk{}, path: path, files: []*reading{r}}
+		s.tail = &chain{disk: realDisk{}, clock: time.Now, path: path, files: []*reading{r}}
 		return s
 	}
 	b.Run("tail", func(b *testing.B) {

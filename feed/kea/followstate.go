@@ -56,7 +56,7 @@ func (s *following) open() (*statement, error) {
 	}
 	current := len(files) - 1
 	t.older = files[:current]
-	t.next = &chain{disk: s.disk, path: s.config.path, files: []*reading{t.survey.files[current]}, holds: true}
+	t.next = &chain{disk: s.disk, clock: s.clock, path: s.config.path, files: []*reading{t.survey.files[current]}, holds: true}
 	t.recognize()
 	return t, nil
 }
