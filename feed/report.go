@@ -15,18 +15,11 @@ const lookEvery = time.Second
 const maxTrouble = 1024
 
 // Status is where the agent stands now. It may be called at any time from any goroutine.
-func (a *Agent) Status() Status {
-	s := a.standing.read(a.now())
-	s.Condition = a.condition()
-	return s
-}
+func (a *Agent) Status() Status { return a.standing.read(a.now()) }
 
 // Reasons is why the agent is not ready, for people: it has no session, or the cluster has not acknowledged a whole resync of this
 // epoch, or the source is kept from its server. None: it is ready.
-func (a *Agent) Reasons() []string {
-	a.standing.look(a.condition().Trouble)
-	return a.standing.reasons()
-}
+func (a *Agent) Reasons() []string { return a.standing.reasons() }
 
 // ReadinessChanged is closed at the next change of what Reasons says. A source's trouble is noticed within a second.
 func (a *Agent) ReadinessChanged() <-chan struct{} { return a.standing.watch() }
@@ -39,12 +32,13 @@ func (a *Agent) condition() Condition {
 	return Condition{}
 }
 
-// observe looks after the source's condition, and asks for a report now and then, until ctx ends.
+// observe looks at the source's condition, and asks for a report now and then, until ctx ends. Only it asks the source: one that
+// takes its time to tell holds nobody up.
 func (a *Agent) observe(ctx context.Context) {
 	look := time.NewTicker(min(lookEvery, a.config.ReportEvery))
 	defer look.Stop()
 	for told := a.now(); ; {
-		a.standing.look(a.condition().Trouble)
+		a.standing.look(a.condition())
 		if now := a.now(); now.Sub(told) >= a.config.ReportEvery {
 			told = now
 			signal(a.standing.due)

@@ -159,10 +159,40 @@ func TestTroubleIsReportedAtOnce(t *testing.T) {
 	source := newTold(1)
 	start(t, newAgent(t, config, source))
 	await(t, "the session begins with a report", reports, func(*ingestv1.Report) bool { return true })
+	await(t, "the resync is reported", reports, func(r *ingestv1.Report) bool { return r.ResyncAgeMs != nil })
 	source.be(Condition{Trouble: "the socket is gone"})
 	await(t, "trouble is reported", reports, func(r *ingestv1.Report) bool { return r.GetTrouble() != "" })
 	source.be(Condition{})
 	await(t, "its end is reported", reports, func(r *ingestv1.Report) bool { return r.GetTrouble() == "" })
+}
+
+// TestSourceThatDoesNotTell: a source that takes its time to tell its condition holds up neither the feed nor those who look.
+func TestSourceThatDoesNotTell(t *testing.T) {
+	c := &cluster{}
+	source := &mute{told: newTold(100), asked: make(chan struct{}, 1), tell: make(chan struct{})}
+	config := testConfig(serve(t, &node{cluster: c, reports: func(*ingestv1.Report) {}}))
+	config.ReportEvery = time.Millisecond
+	a := newAgent(t, config, source)
+	stop := start(t, a)
+	await(t, "the source is asked", source.asked, func(struct{}) bool { return true })
+	ready(t, a)
+	source.state <- one(500)
+	acknowledged(t, source.told)
+	close(source.tell)
+	stop()
+	mustEqual(t, "log", append(source.want(nil), describe(leaseOf(500))), c.logged())
+}
+
+// mute is a source that tells its condition when the test lets it.
+type mute struct {
+	*told
+	asked, tell chan struct{}
+}
+
+func (m *mute) Condition() Condition {
+	signal(m.asked)
+	<-m.tell
+	return Condition{}
 }
 
 // TestOlderNodeIsNotReportedTo: it would end the session.
@@ -205,7 +235,9 @@ func TestReadiness(t *testing.T) {
 	}}
 	address, stop := serveAt(t, n, "127.0.0.1:0")
 	source := newTold(20)
-	a := newAgent(t, testConfig(address), source)
+	config := testConfig(address)
+	config.ReportEvery = 5 * time.Millisecond
+	a := newAgent(t, config, source)
 	const unreached, unstated = "no session with the cluster: ", "the cluster has not acknowledged everything"
 	ready(t, a, "no node of the cluster has taken the feed yet", unstated)
 	start(t, a)
@@ -232,7 +264,7 @@ func TestReadiness(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	config := testConfig(serve(t, &node{cluster: &cluster{}}), "127.0.0.1:1")
-	config.Metrics = NewMetrics(registry)
+	config.Metrics, config.ReportEvery = NewMetrics(registry), 5*time.Millisecond
 	source := newTold(100)
 	source.be(Condition{Refused: 7, Skew: 2500 * time.Millisecond, Measured: true, Trouble: "x"})
 	a := newAgent(t, config, source)

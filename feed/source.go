@@ -50,7 +50,7 @@ type Condition struct {
 // Reporter is a Source that knows its condition.
 type Reporter interface {
 	Source
-	// Condition is the newest; it may be called at any time from any goroutine.
+	// Condition is the newest; it may be called at any time from any goroutine, and does not wait for the server.
 	Condition() Condition
 }
 

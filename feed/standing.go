@@ -12,7 +12,7 @@ type Status struct {
 	Lag        time.Duration // age of the oldest change that is not acknowledged; 0 when all are
 	LastChange time.Time     // when the source stated its newest change; zero: never
 	LastResync time.Time     // when the end of a resync was acknowledged last; zero: never
-	Condition  Condition     // what the source says of itself; zero for one that is no Reporter
+	Condition  Condition     // what the source said of itself within the last second; zero for one that is no Reporter
 }
 
 // standing keeps Status for several goroutines, and tells of changes.
@@ -24,7 +24,7 @@ type standing struct {
 	complete   bool   // whether a resync of the present epoch is acknowledged
 	lastChange time.Time
 	lastResync time.Time
-	trouble    string // as it was told last
+	condition  Condition // as it was looked at last
 	changed    chan struct{}
 
 	due chan struct{} // capacity 1: signalled when a report is to be sent
@@ -93,18 +93,20 @@ func (s *standing) acknowledged(t tally, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastResync = now
+	signal(s.due)
 	if !s.complete {
 		s.complete = true
 		s.notify()
 	}
 }
 
-// look tells those who watch, and the session, when the trouble of the source has changed.
-func (s *standing) look(trouble string) {
+// look keeps the condition of the source, and tells those who watch, and the session, when its trouble has changed.
+func (s *standing) look(c Condition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.trouble != trouble {
-		s.trouble = trouble
+	changed := s.condition.Trouble != c.Trouble
+	s.condition = c
+	if changed {
 		s.notify()
 		signal(s.due)
 	}
@@ -113,7 +115,7 @@ func (s *standing) look(trouble string) {
 func (s *standing) read(now time.Time) Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Status{Node: s.node, LastChange: s.lastChange, LastResync: s.lastResync}
+	out := Status{Node: s.node, LastChange: s.lastChange, LastResync: s.lastResync, Condition: s.condition}
 	if s.window != nil {
 		out.Lag = s.window.lag(now)
 	}
@@ -134,8 +136,8 @@ func (s *standing) reasons() (out []string) {
 	if !s.complete {
 		out = append(out, "the cluster has not acknowledged everything that the server has")
 	}
-	if s.trouble != "" {
-		out = append(out, s.trouble)
+	if s.condition.Trouble != "" {
+		out = append(out, s.condition.Trouble)
 	}
 	return slices.Clip(out)
 }

@@ -52,12 +52,19 @@ func printAgents(w io.Writer, r *adminv1.SourcesResponse) error {
 	return nil
 }
 
-// agentState is whether an agent has a session, and if not, for how long nothing was heard of it.
+// agentSilent is how old a report may be of an agent that works, in milliseconds: several times what lies between two.
+const agentSilent = 30_000
+
+// agentState is whether an agent has a session, and if not, or if it says nothing, for how long nothing was heard of it.
 func agentState(a *adminv1.Agent) string {
-	if a.GetConnected() {
+	switch heard := period(a.GetReportAgeMs()); {
+	case !a.GetConnected():
+		return "gone for " + heard
+	case a.GetReportAgeMs() > agentSilent:
+		return "silent for " + heard
+	default:
 		return "connected"
 	}
-	return "gone for " + period(a.GetReportAgeMs())
 }
 
 // ago is how long ago something was by now that was so long ago when the agent reported.

@@ -16,6 +16,7 @@ func someAgents() *adminv1.SourcesResponse {
 		{Instance: "kea-a", Connected: true, ReportAgeMs: 1500, ChangeAgeMs: proto.Uint64(500), ResyncAgeMs: proto.Uint64(61_000), RefusedChanges: 1,
 			RefusedRecords: 2, AgentSkewMs: 12, ServerSkewMs: proto.Int64(-3_600_250)},
 		{Instance: "kea-b", ReportAgeMs: 90_400, LagMs: 20, Trouble: "connect: no such file"},
+		{Instance: "kea-c", Connected: true, ReportAgeMs: 31_000},
 	}}}}
 }
 
@@ -28,6 +29,7 @@ func TestAgentsForPeople(t *testing.T) {
 SOURCE  AGENT  STATE           LAG   LAST CHANGE  LAST RESYNC  REFUSED  SKEW     SERVER SKEW  TROUBLE
 kea     kea-a  connected       0s    2s ago       1m3s ago     1+2      +0.012s  -3600.250s   -
 kea     kea-b  gone for 1m30s  20ms  never        never        0+0      +0.000s  -            connect: no such file
+kea     kea-c  silent for 31s  0s    never        never        0+0      +0.000s  -            -
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
@@ -43,7 +45,7 @@ kea     kea-b  gone for 1m30s  20ms  never        never        0+0      +0.000s 
 }
 
 func TestAgentsAsJSON(t *testing.T) {
-	got, err := json.MarshalIndent(sourcesJSON(someAgents()).Sources[1].Agents, "", " ")
+	got, err := json.MarshalIndent(sourcesJSON(someAgents()).Sources[1].Agents[:2], "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
