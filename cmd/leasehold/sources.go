@@ -19,7 +19,7 @@ func sourcesCommand() *cobra.Command {
 			"agent has gone. LAG is the age of the oldest change that the cluster had not acknowledged; REFUSED counts changes that the\n" +
 			"cluster refused and, behind the plus, records of the server that could not be read. Skews are the clock of the agent's\n" +
 			"machine, and of the DHCP server, minus the leader's: bindings' times are ages and do not depend on them.",
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return call.do(cmd.Context(), func(ctx context.Context, admin adminv1.AdminClient) error {
 				r, err := admin.Sources(ctx, &adminv1.SourcesRequest{})
