@@ -103,11 +103,20 @@ func readPlain(text string) map[string][]string {
 	return out
 }
 
-func requireSame(t *testing.T, file string, seen leasetest.Seen) {
+// requireSame holds what the sink has against the simple reader's reading of the lease file, once it has as many.
+func requireSame(ctx context.Context, t *testing.T, file string, sink *leasetest.Sink) {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	must(t, err)
-	want := readPlain(string(text))
+	var text []byte
+	var want map[string][]string
+	var seen leasetest.Seen
+	must(t, sink.Await(ctx, "as many leases as the file has", func(s leasetest.Seen) bool {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			return false
+		}
+		want, seen = readPlain(string(text)), s
+		return len(s.Leases) == len(want)
+	}))
 	if len(want) != len(seen.Leases) {
 		t.Errorf("%d leases, the file has %d\n%v\n%s", len(seen.Leases), len(want), seen.Steps, text)
 	}
@@ -170,12 +179,12 @@ func TestDnsmasqLive(t *testing.T) {
 			t.Errorf("client %d has valid lifetime %d", n, l.GetValid())
 		}
 	}
-	requireSame(t, s.leases, sink.Seen())
+	requireSame(ctx, t, s.leases, sink)
 
 	_, err := clients[0].Tell(ctx, dhcpv6.MessageTypeRelease, replies[0])
 	must(t, err)
 	must(t, sink.Await(ctx, "release", func(seen leasetest.Seen) bool { _, ok := seen.Leases[at(replies[0])]; return !ok }))
-	requireSame(t, s.leases, sink.Seen())
+	requireSame(ctx, t, s.leases, sink)
 
 	before := sink.Seen().Leases[at(replies[2])].Transaction
 	must(t, untilSecond(ctx, before.Add(2*time.Second)))
@@ -185,7 +194,7 @@ func TestDnsmasqLive(t *testing.T) {
 		l := seen.Leases[at(replies[2])]
 		return l.Transaction.After(before.Add(time.Second/2)) && l.GetValid() == 7200 && linkOf(l) == linkA
 	}))
-	requireSame(t, s.leases, sink.Seen())
+	requireSame(ctx, t, s.leases, sink)
 	t.Logf("%+v", source.Totals())
 
 	stop() // the relays outlive the agent; a lease and a release while it is away are found in the file
@@ -202,7 +211,7 @@ func TestDnsmasqLive(t *testing.T) {
 	if l := sink.Seen().Leases[at(replies[2])]; l.GetValid() != 7200 {
 		t.Errorf("a remembered lease of %d seconds", l.GetValid())
 	}
-	requireSame(t, s.leases, sink.Seen())
+	requireSame(ctx, t, s.leases, sink)
 
 	s.process.Stop(10 * time.Second)
 	s.start() // tells its script of every lease, as old
@@ -210,7 +219,7 @@ func TestDnsmasqLive(t *testing.T) {
 	replies[3], err = clients[3].Lease(ctx)
 	must(t, err)
 	must(t, sink.Await(ctx, "lease after the restart", func(seen leasetest.Seen) bool { return linkOf(seen.Leases[at(replies[3])]) == linkB }))
-	requireSame(t, s.leases, sink.Seen())
+	requireSame(ctx, t, s.leases, sink)
 	if l := sink.Seen().Leases[at(replies[2])]; l.GetValid() != 7200 || linkOf(l) != linkA {
 		t.Errorf("after the restart: %v", l)
 	}

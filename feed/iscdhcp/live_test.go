@@ -132,14 +132,22 @@ func follow(t *testing.T, config Config) (*Source, *leasetest.Sink) {
 	return s, sink
 }
 
-// requireSame holds what the sink has against the simple reader's reading of the lease file.
-func requireSame(t *testing.T, file string, seen leasetest.Seen) {
+// requireSame holds what the sink has against the simple reader's reading of the lease file, once it has as many.
+func requireSame(ctx context.Context, t *testing.T, file string, sink *leasetest.Sink) {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	var want map[netip.Prefix]plain
+	var seen leasetest.Seen
+	if err := sink.Await(ctx, "as many leases as the file has", func(s leasetest.Seen) bool {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			return false
+		}
+		want, seen = readPlain(string(text), time.Now()), s
+		return len(s.Leases) == len(want)
+	}); err != nil {
+		t.Error(err)
 	}
-	want := readPlain(string(text), time.Now())
 	if len(want) != len(seen.Leases) {
 		t.Errorf("%d leases, the file has %d\n%v\n%s", len(seen.Leases), len(want), seen.Steps, text)
 	}
@@ -170,7 +178,7 @@ func must(t *testing.T, err error) {
 }
 
 func TestDHCPDLive(t *testing.T) {
-	for _, format := range []string{"", "lease-id-format hex;\n"} {
+	for _, format := range []string{"dhcp-cache-threshold 0;\n", "dhcp-cache-threshold 0; lease-id-format hex;\n"} {
 		t.Run("format "+format, func(t *testing.T) { testDHCPDLive(t, format) })
 	}
 }
@@ -200,7 +208,7 @@ func testDHCPDLive(t *testing.T, more string) {
 		replies[i] = m
 		must(t, sink.Await(ctx, fmt.Sprintf("lease of client %d", i), has(leasetest.Address(m))))
 	}
-	requireSame(t, d.leases, sink.Seen())
+	requireSame(ctx, t, d.leases, sink)
 	for i, c := range clients[1:] {
 		requireRelays(t, c, sink.Seen().Leases[netip.PrefixFrom(leasetest.Address(replies[i+1]), 128)])
 	}
@@ -214,9 +222,11 @@ func testDHCPDLive(t *testing.T, more string) {
 	_, err = clients[3].Tell(ctx, dhcpv6.MessageTypeDecline, replies[3])
 	must(t, err)
 	must(t, sink.Await(ctx, "decline", lacks(leasetest.Address(replies[3]))))
+	before := source.Totals().Records
 	_, err = clients[4].Tell(ctx, dhcpv6.MessageTypeRenew, replies[4])
 	must(t, err)
-	requireSame(t, d.leases, sink.Seen())
+	must(t, sink.Await(ctx, "renewal", func(leasetest.Seen) bool { return source.Totals().Records > before+1 }))
+	requireSame(ctx, t, d.leases, sink)
 
 	d.restart() // rewrites the file
 	must(t, sink.Await(ctx, "statement of the new file", func(s leasetest.Seen) bool { return s.Resyncs >= 2 && source.Totals().Rewrites > 0 }))
@@ -226,7 +236,7 @@ func testDHCPDLive(t *testing.T, more string) {
 	must(t, err)
 	must(t, sink.Await(ctx, "lease after the restart", has(leasetest.Address(replies[2]))))
 	must(t, sink.Await(ctx, "rebound", has(leasetest.Address(m))))
-	requireSame(t, d.leases, sink.Seen())
+	requireSame(ctx, t, d.leases, sink)
 	requireRelays(t, clients[5], sink.Seen().Leases[netip.PrefixFrom(leasetest.Address(m), 128)])
 	var labels []string
 	for _, l := range sink.Seen().Links {
