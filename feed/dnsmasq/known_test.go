@@ -134,12 +134,12 @@ func TestMemory(t *testing.T) {
 	}
 	k := newKnown(func(err error) { t.Error(err) })
 	k.memory = m
-	for i := range int64(5000) { // more than are kept before the journal is written anew
+	for i := range int64(1500) { // more than are kept before the journal is written anew
 		k.hear(eventOf(true, knownStart+i+100, 100), at(i))
 		k.believe(file(knownStart+i+100, "00:02"), true, at(i), at(i))
 	}
 	want := k.held[knownAddress]
-	if m.lines > 2000 {
+	if m.lines > 1200 {
 		t.Errorf("%d lines for one lease", m.lines)
 	}
 	must(t, m.close())
