@@ -20,9 +20,9 @@ func TestDelay(t *testing.T) {
 			return []string{"--push", k.Host.Addr4.String() + pushPort, "--control", "unix:" + k.Socket}
 		})
 	})
-	t.Run("push from Kea without threads", func(t *testing.T) {
+	t.Run("push, answered early, from Kea without threads", func(t *testing.T) {
 		delay(t, pushed, func(k *Kea) []string {
-			return []string{"--push", k.Host.Addr4.String() + pushPort, "--control", "unix:" + k.Socket}
+			return []string{"--push", k.Host.Addr4.String() + pushPort, "--push-early", "--control", "unix:" + k.Socket}
 		})
 	})
 	t.Run("follower", func(t *testing.T) {

@@ -30,7 +30,7 @@ var (
 )
 
 // ShortLife is the valid lifetime at Short, in seconds.
-const ShortLife = 8
+const ShortLife = 6
 
 // Place is where clients are: their link's address, and through how many relays they speak: none, a relay, or an LDRA (RFC 6221)
 // and a relay.

@@ -3,6 +3,7 @@
 package feedtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -114,8 +115,13 @@ func (s *scene) everywhere(n int) []*Client {
 func (s *scene) equal(step string) {
 	s.Helper()
 	begin := time.Now()
-	n := 0
-	Until(s.T, "the cluster is equal to Kea after: "+step, func(ctx context.Context) error {
+	n, last := 0, error(nil)
+	Until(s.T, "the cluster is equal to Kea after: "+step, func(ctx context.Context) (err error) {
+		defer func() {
+			if err != nil {
+				last = err
+			}
+		}()
 		if err := s.agent.Awake(); err != nil {
 			return err
 		}
@@ -147,6 +153,9 @@ func (s *scene) equal(step string) {
 		}
 		return Differences(want, got, time.Now())
 	})
+	if took := time.Since(begin); last != nil && took > 5*time.Second {
+		s.Logf("%v long: until then %v", took.Round(10*time.Millisecond), last)
+	}
 	s.Logf("%6.1fs  equal after %v: %d leases: %s", time.Since(s.began).Seconds(), time.Since(begin).Round(10*time.Millisecond), n, step)
 }
 
@@ -171,16 +180,17 @@ func TestFollower(t *testing.T) {
 
 func TestPullAlone(t *testing.T) {
 	lifecycle(t, func(*netlab.Host) KeaConfig { return KeaConfig{LFC: 1} }, func(k *Kea) []string {
-		return []string{"--control", "unix:" + k.Socket, "--resync", "1s"}
+		return []string{"--control", "unix:" + k.Socket, "--resync", resync(time.Second)}
 	})
 }
 
 func TestPushAndPull(t *testing.T) {
-	const port = ":5478"
 	lifecycle(t, func(kea *netlab.Host) KeaConfig {
-		return KeaConfig{LFC: 1, Push: []string{"http://" + kea.Addr4.String() + port + "/"}}
+		c := pushed(kea)
+		c.LFC, c.Threads = 1, 8
+		return c
 	}, func(k *Kea) []string {
-		return []string{"--push", k.Host.Addr4.String() + port, "--control", "unix:" + k.Socket, "--resync", "3s"}
+		return []string{"--push", k.Host.Addr4.String() + pushPort, "--control", "unix:" + k.Socket, "--resync", resync(3 * time.Second)}
 	})
 }
 
@@ -188,7 +198,7 @@ func TestPushAndPull(t *testing.T) {
 func lifecycle(t *testing.T, config func(kea *netlab.Host) KeaConfig, args func(k *Kea) []string) {
 	t.Helper()
 	s := newScene(t, config, args)
-	n := leases(t, 2000) / 2 // each client has an address and a prefix
+	n := leases(t, 1000) / 2 // each client has an address and a prefix
 	s.leases(n)
 	s.operator()
 	s.restarts(n / 10)
@@ -329,3 +339,6 @@ func (s *scene) outages(n int) {
 	s.cluster.Start()
 	s.equal("all nodes were down")
 }
+
+// resync is how often everything is stated again: LEASEHOLD_RESYNC, or d.
+func resync(d time.Duration) string { return cmp.Or(os.Getenv("LEASEHOLD_RESYNC"), d.String()) }

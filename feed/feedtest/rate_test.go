@@ -20,7 +20,7 @@ import (
 // Kea and perfdhcp have one processor, the cluster and the agent the others, as if they were other machines.
 func TestRate(t *testing.T) {
 	s := newScene(t, func(kea *netlab.Host) KeaConfig { c := pushed(kea); c.Threads = 4; return c }, func(k *Kea) []string {
-		return []string{"--push", k.Host.Addr4.String() + pushPort, "--control", "unix:" + k.Socket}
+		return []string{"--push", k.Host.Addr4.String() + pushPort, "--push-early", "--control", "unix:" + k.Socket}
 	})
 	alone := NewKea(t, s.cluster.Lab.Host("alone"), KeaConfig{Threads: 4})
 	alone.Start()

@@ -10,7 +10,7 @@ import (
 )
 
 // Patience ends waits for what never comes. No test depends on how long anything takes.
-const Patience = 2 * time.Minute
+const Patience = 5 * time.Minute
 
 // Until calls ok, often, until it returns nil. If that never happens the test fails with its last error.
 func Until(tb testing.TB, what string, ok func(ctx context.Context) error) {
