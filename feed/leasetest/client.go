@@ -49,18 +49,21 @@ func (c *Client) wrap(m *dhcpv6.Message) (dhcpv6.DHCPv6, error) {
 	return out, nil
 }
 
-// exchange sends a message, again each second, until its answer comes.
+// exchange sends a message, again each second, until its answer comes. What cannot be sent is tried again too: the network of a
+// namespace that was made just now is not there at once.
 func (c *Client) exchange(ctx context.Context, m *dhcpv6.Message) (*dhcpv6.Message, error) {
 	out, err := c.wrap(m)
 	if err != nil {
 		return nil, err
 	}
 	buf := make([]byte, 64<<10)
+	var unsent error
 	for ctx.Err() == nil {
-		if _, err := c.Conn.WriteTo(out.ToBytes(), c.Server); err != nil {
-			return nil, fmt.Errorf("send %v: %w", m.MessageType, err)
+		wait := time.Second
+		if _, unsent = c.Conn.WriteTo(out.ToBytes(), c.Server); unsent != nil {
+			wait /= 10
 		}
-		if err := c.Conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		if err := c.Conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 			return nil, err
 		}
 		for {
@@ -76,7 +79,7 @@ func (c *Client) exchange(ctx context.Context, m *dhcpv6.Message) (*dhcpv6.Messa
 			}
 		}
 	}
-	return nil, fmt.Errorf("no answer to %v: %w", m.MessageType, ctx.Err())
+	return nil, fmt.Errorf("no answer to %v: %w", m.MessageType, errors.Join(unsent, ctx.Err()))
 }
 
 // answerTo is the answer in a packet; nil when there is none to m.
