@@ -33,8 +33,11 @@ type Client struct {
 	server other.DUID
 }
 
-// ErrSilent is the error of an exchange that the server has not answered.
-var ErrSilent = errors.New("the server does not answer")
+// ErrSilent is the error of an exchange that the server has not answered, ErrRefused of one in which it gave less than was asked.
+var (
+	ErrSilent  = errors.New("the server does not answer")
+	ErrRefused = errors.New("the server refuses")
+)
 
 // DUID is the client's, in hex.
 func (c *Client) DUID() string { return hex.EncodeToString(c.duid().ToBytes()) }
@@ -90,8 +93,18 @@ func (c *Client) ask(ctx context.Context, m *other.Message, want other.MessageTy
 	return answer, nil
 }
 
-// Acquire gets an address and a delegated prefix, by Solicit and Request.
+// Acquire gets an address and a delegated prefix, by Solicit and Request. A refused Request, which is what comes when another client
+// was given meanwhile what had been advertised, begins with Solicit again (RFC 8415, 18.2.10.1).
 func (c *Client) Acquire(ctx context.Context) error {
+	for again := 5; ; again-- {
+		err := c.solicit(ctx)
+		if again == 0 || !errors.Is(err, ErrRefused) {
+			return err
+		}
+	}
+}
+
+func (c *Client) solicit(ctx context.Context) error {
 	solicit, err := c.message(other.MessageTypeSolicit, true)
 	if err != nil {
 		return err
@@ -135,7 +148,7 @@ func (c *Client) exchange(ctx context.Context, t other.MessageType, named bool) 
 // take remembers what an answer gives. With same it must be what the client has.
 func (c *Client) take(answer *other.Message, same bool) error {
 	bad := func(what string) error {
-		return fmt.Errorf("client %d at %s: %s: %s", c.Number, c.Place.Name, what, answer.Summary())
+		return fmt.Errorf("%w: client %d at %s: %s: %s", ErrRefused, c.Number, c.Place.Name, what, answer.Summary())
 	}
 	na, pd := answer.Options.OneIANA(), answer.Options.OneIAPD()
 	if na == nil || na.IaId != c.iaid() || na.Options.OneAddress() == nil {

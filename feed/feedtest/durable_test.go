@@ -29,7 +29,7 @@ func TestAnsweredMeansDurable(t *testing.T) {
 		c.WaitAck, c.Threads = true, 16
 		return c
 	}, func(k *Kea) []string { return []string{"--push", k.Host.Addr4.String() + pushPort} })
-	clients := s.clients(leases(t, 1000)/2, Single)
+	clients := s.clients(leases(t, 800)/2, Single)
 	var answered, silent atomic.Int64
 	half := make(chan struct{})
 	got := make([]bool, len(clients))

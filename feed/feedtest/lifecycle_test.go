@@ -198,7 +198,7 @@ func TestPushAndPull(t *testing.T) {
 func lifecycle(t *testing.T, config func(kea *netlab.Host) KeaConfig, args func(k *Kea) []string) {
 	t.Helper()
 	s := newScene(t, config, args)
-	n := leases(t, 1000) / 2 // each client has an address and a prefix
+	n := leases(t, 600) / 2 // each client has an address and a prefix
 	s.leases(n)
 	s.operator()
 	s.restarts(n / 10)
