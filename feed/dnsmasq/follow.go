@@ -190,7 +190,7 @@ func (f *following) look(ctx context.Context) error {
 	if f.again = rest - now.Sub(f.asked); f.again > 0 {
 		if now.Sub(f.waiting) > hasty && len(c.text) > 0 && c.complete() {
 			if twice, err := readFile(path); err == nil && twice.same(c) {
-				return f.believe(ctx, c, false)
+				return f.hurry(ctx, c)
 			}
 		}
 		return nil
@@ -204,6 +204,14 @@ func (f *following) look(ctx context.Context) error {
 		return nil
 	}
 	return f.believe(ctx, c, true)
+}
+
+// hurry believes a file that may not be all that dnsmasq writes. It is believed once more when it is sure to be.
+func (f *following) hurry(ctx context.Context, c *content) error {
+	again, asked := f.again, f.asked
+	err := f.believe(ctx, c, false)
+	f.candidate, f.asked, f.again = c, asked, again
+	return err
 }
 
 // believe takes what the file says; whole tells that it is surely all that dnsmasq wrote.

@@ -79,3 +79,36 @@ func TestEvents(t *testing.T) {
 		t.Error("an event was answered by nobody")
 	}
 }
+
+func TestAFileThatChangesAllTheTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "leases")
+	source, err := New(Config{Leases: path})
+	must(t, err)
+	sink := leasetest.NewSink(time.Time{})
+	f := &following{source: source, sink: sink}
+	look := func(text string, waited, since time.Duration, want ...string) {
+		t.Helper()
+		if text != "" {
+			must(t, os.WriteFile(path, []byte(text), 0o600))
+		}
+		now := time.Now()
+		f.waiting = now.Add(-waited)
+		f.asked = now.Add(-since)
+		before := len(sink.Seen().Steps)
+		must(t, f.look(t.Context()))
+		if got := sink.Seen().Steps[before:]; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	one, two := line(1), line(2)
+	look("duid 00:01\n"+one+two, 0, 0)
+	look("duid 00:01\n"+two+one, hasty+1, 0, "upsert 2001:db8::1/128", "upsert 2001:db8::2/128") // it has changed since, and is believed
+	look("duid 00:01\n"+one, hasty+1, 0)                                                          // but not for what it lacks
+	if f.again <= 0 {
+		t.Error("it is not read again")
+	}
+	look("", 0, time.Hour, "REASON_RELEASED 2001:db8::2/128") // until it has settled
+	if f.again != 0 || f.candidate != nil {
+		t.Errorf("it is read again and again: %+v", f)
+	}
+}
