@@ -136,7 +136,7 @@ func (f *feederProcess) feed(ctx context.Context, i int) {
 	s := f.sources[i]
 	log := f.log.With("source", s.name)
 	for {
-		c := feedConfig(s.name, f.cfg.Cluster, 0, log, nil)
+		c := feedConfig(s.name, f.cfg.Cluster, 0, f.log, nil) // the agent names its source itself
 		c.Instance, c.Metrics = f.cfg.Instance, f.metrics
 		agent, err := feed.New(c, feed.Persistent(s.source, log))
 		if err != nil {
