@@ -103,7 +103,7 @@ func TestAFileThatChangesAllTheTime(t *testing.T) {
 	one, two := line(1), line(2)
 	look("duid 00:01\n"+one+two, 0, 0)
 	look("duid 00:01\n"+two+one, hasty+1, 0, "upsert 2001:db8::1/128", "upsert 2001:db8::2/128") // it has changed since, and is believed
-	look("duid 00:01\n"+one, hasty+1, 0)                                                          // but not for what it lacks
+	look("duid 00:01\n"+one, hasty+1, 0)                                                         // but not for what it lacks
 	if f.again <= 0 {
 		t.Error("it is not read again")
 	}
