@@ -45,7 +45,7 @@ func dnsmasqEventCommand() *cobra.Command {
 		Use:   "event --socket PATH -- ARGUMENT...",
 		Short: "Tell the agent what dnsmasq tells its dhcp-script",
 		Long: "Send the arguments, and the environment variables of dnsmasq, to the agent. It is for dhcp-script alone: dnsmasq waits for\n" +
-			"it, so an agent that is away fails it at once, and the lease file has the lease all the same.",
+			"it, so an agent that is away is tried for three seconds only, and the lease file has the lease all the same.",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), eventPatience)
