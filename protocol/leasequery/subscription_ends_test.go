@@ -147,7 +147,7 @@ func TestSubscriptionHidesOptions(t *testing.T) {
 
 // Rule 1: a client too large for a message is continued in the next, behind a pause in the newest state, each binding once.
 func TestSubscriptionContinuesLargeClients(t *testing.T) {
-	const addresses = 5000
+	const addresses = 3000
 	for _, change := range []bool{false, true} {
 		t.Run(fmt.Sprintf("changed midway %v", change), func(t *testing.T) {
 			p := playing(t).subscribe(leasequery.Config{}, nil, active()).expect(subReply(0))
