@@ -194,6 +194,17 @@ func TestPushAndPull(t *testing.T) {
 	})
 }
 
+// TestEveryWayAtOnce is what docs/kea.md ends with: the file, commands and push.
+func TestEveryWayAtOnce(t *testing.T) {
+	lifecycle(t, func(kea *netlab.Host) KeaConfig {
+		c := pushed(kea)
+		c.LFC, c.Threads = 1, 8
+		return c
+	}, func(k *Kea) []string {
+		return []string{"--leases", k.Leases, "--push", k.Host.Addr4.String() + pushPort, "--push-early", "--control", "unix:" + k.Socket, "--resync", resync(time.Hour)}
+	})
+}
+
 // lifecycle does everything that happens to leases, to Kea, to the agent and to the cluster.
 func lifecycle(t *testing.T, config func(kea *netlab.Host) KeaConfig, args func(k *Kea) []string) {
 	t.Helper()
