@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/leasehold/leasehold/feed/doorbell"
 )
 
 // Times of a follower.
@@ -67,11 +69,17 @@ func newFollower(config followConfig) *follower {
 		config.logger = slog.New(slog.DiscardHandler)
 	}
 	f := &follower{config: config, disk: realDisk{}, clock: time.Now, rows: tailRows, limit: rate.NewLimiter(rate.Every(lineLogPause), maxLogged)}
-	f.newBell = func() bell { return newFolderBell(config.path, config.logger) }
+	f.newBell = func() bell { return doorbell.New(config.path, config.logger) }
 	return f
 }
 
 var _ way = (*follower)(nil)
+
+// bell wakes a follower.
+type bell interface {
+	Wait(ctx context.Context, ring <-chan struct{}, most time.Duration) (doorbell.Wakeup, error)
+	Close() error
+}
 
 // trouble is what keeps it from the file now.
 func (f *follower) trouble() string {
@@ -139,7 +147,7 @@ func (f *follower) read(ctx context.Context, ring <-chan struct{}, out func(cont
 		}
 		return nil
 	}
-	defer func() { err = errors.Join(err, s.close(), b.close()) }()
+	defer func() { err = errors.Join(err, s.close(), b.Close()) }()
 	for {
 		if err := s.turn(); err != nil {
 			if ctx.Err() != nil {
@@ -151,13 +159,13 @@ func (f *follower) read(ctx context.Context, ring <-chan struct{}, out func(cont
 		if s.due {
 			most = max(0, min(most, s.earliest.Sub(f.clock())))
 		}
-		why, err := b.wait(ctx, ring, most)
+		why, err := b.Wait(ctx, ring, most)
 		switch {
 		case err != nil:
 			return err
-		case why == rung:
+		case why == doorbell.Rung:
 			s.due = true
-		case why == changed && s.due:
+		case why == doorbell.Changed && s.due:
 			s.hasten()
 		}
 	}

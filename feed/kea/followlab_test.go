@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/leasehold/leasehold/feed/doorbell"
 )
 
 // entry is a line of Kea's journal: its number is the IAID.
@@ -489,29 +491,30 @@ func (f *stageFile) Stat() (fs.FileInfo, error) {
 
 var errSettled = errors.New("nothing happens any more")
 
-// wait lets time pass. When the script is at its end and the follower has twice found nothing, it ends.
-func (g *stage) wait(ctx context.Context, _ <-chan struct{}, most time.Duration) (wakeup, error) {
+// Wait lets time pass. When the script is at its end and the follower has twice found nothing, it ends.
+func (g *stage) Wait(ctx context.Context, _ <-chan struct{}, most time.Duration) (doorbell.Wakeup, error) {
 	g.step("wait", true)
 	g.now = g.now.Add(most)
 	g.waits++
 	switch {
 	case ctx.Err() != nil:
-		return woken, context.Cause(ctx)
+		return doorbell.Late, context.Cause(ctx)
 	case g.failed != nil:
-		return woken, g.failed
+		return doorbell.Late, g.failed
 	case g.waits > 10_000:
-		return woken, errors.New("the follower does not come to rest")
+		return doorbell.Late, errors.New("the follower does not come to rest")
 	case g.endless || g.done < len(g.script) || most < followPoll:
 		g.idle = 0
 	case g.idle == 2:
-		return woken, errSettled
+		return doorbell.Late, errSettled
 	default:
 		g.idle++
 	}
-	return woken, nil
+	return doorbell.Late, nil
 }
 
-func (g *stage) close() error { return nil }
+// Close has nothing to close.
+func (g *stage) Close() error { return nil }
 
 func newStage(script []func() error, due func(g *stage, idle bool) int) *stage {
 	return &stage{script: script, due: due, now: time.Unix(1_800_000_000, 0)}
