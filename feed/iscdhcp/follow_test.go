@@ -1,6 +1,7 @@
 package iscdhcp
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -116,4 +117,26 @@ func TestFollow(t *testing.T) {
 	if len(r.bad) != 2 || !strings.Contains(r.bad[1], "broken off") {
 		t.Errorf("bad: %q", r.bad)
 	}
+}
+
+// TestAFileThatCannotBeReadIsNoHurry: a statement that is due and cannot be made is waited for, not tried all the time.
+func TestAFileThatCannotBeReadIsNoHurry(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dhcpd6.leases")
+	appendTo(t, file, head+na('a', "a", "active", 1))
+	r := run(t, Config{Leases: file, Resync: time.Nanosecond}, followNow) // so that a statement is due at once
+	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		r.look(doorbell.Late)
+		if c := r.source.Condition(); r.bell.most != poll || c.Trouble == "" {
+			t.Errorf("it looks again after %v, want %v; trouble %q", r.bell.most, poll, c.Trouble)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, file, head+na('b', "b", "active", 1))
+	seen := r.look(doorbell.Changed)
+	requireSteps(t, seen.Steps, len(seen.Steps)-3, "begin links=false", "upsert 2001:db8::b/128", "end")
 }

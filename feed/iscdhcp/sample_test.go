@@ -25,11 +25,13 @@ var sampleVariables = []Variable{
 type quiet struct {
 	idle chan struct{}
 	go_  chan doorbell.Wakeup
+	most time.Duration // how long the newest Wait may last
 }
 
-func newQuiet() *quiet { return &quiet{make(chan struct{}), make(chan doorbell.Wakeup)} }
+func newQuiet() *quiet { return &quiet{idle: make(chan struct{}), go_: make(chan doorbell.Wakeup)} }
 
-func (q *quiet) Wait(ctx context.Context, _ <-chan struct{}, _ time.Duration) (doorbell.Wakeup, error) {
+func (q *quiet) Wait(ctx context.Context, _ <-chan struct{}, most time.Duration) (doorbell.Wakeup, error) {
+	q.most = most
 	select {
 	case q.idle <- struct{}{}:
 	case <-ctx.Done():

@@ -176,7 +176,7 @@ func (f *following) run(ctx context.Context, b bell) error {
 			f.source.trouble(&f.source.files, nil)
 		}
 		wait := poll
-		if f.stated {
+		if f.stated && !f.due { // one that is due, and still not made, waits for the file
 			wait = max(min(poll, time.Until(f.next)), 0)
 		}
 		why, err := b.Wait(ctx, nil, wait)
