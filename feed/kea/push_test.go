@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -283,34 +284,60 @@ func TestSkewByPushes(t *testing.T) {
 	for i, tc := range []struct {
 		after time.Duration // since the last
 		cltt  int64         // relative to the time of arrival
-		want  time.Duration
+		want  float64       // seconds
 	}{
-		{0, 100, 100*time.Second + time.Second/2},
-		{time.Second, 40, 100*time.Second + time.Second/2}, // it was kept back for a minute
-		{2 * time.Minute, 40, 100*time.Second + time.Second/2},
-		{2 * time.Minute, 41, 41*time.Second + time.Second/2}, // nothing better for a whole span
-		{time.Second, 120, 120*time.Second + time.Second/2},
+		{0, -40, -39.5}, // what is kept back ends no lease early: believed at once
+		{time.Second, -20, -19.5},
+		{time.Second, 100, -19.5},
+		{time.Second, 101, 101.5}, // two agree
+		{time.Second, 40, 101.5},  // it was kept back for a minute
+		{2 * time.Minute, 40, 101.5},
+		{2 * time.Minute, 41, 41.5}, // nothing better for a whole span
+		{time.Second, 1 << 40, 41.5},
+		{time.Second, 120, 41.5},
+		{time.Second, 200, 41.5}, // these two do not agree
+		{time.Second, 199, 199.5},
+		{2 * time.Minute, 0, 199.5},
 	} {
 		at = at.Add(tc.after)
 		c.note(at.Unix()+tc.cltt, at)
-		if got, ok := c.skew(); !ok || got != tc.want {
-			t.Errorf("%d: %v, want %v", i, got, tc.want)
+		if got, ok := c.skew(); (ok || i > 0) && (!ok || got.Seconds() != tc.want) {
+			t.Errorf("%d: %v, want %v s", i, got, tc.want)
 		}
 	}
 }
 
-// TestAgesAreCorrectedBySkew: Kea's clock is an hour ahead.
+// TestOneWrongTimeEndsNoOtherLease: a lease of the year 2100 costs only itself.
+func TestOneWrongTimeEndsNoOtherLease(t *testing.T) {
+	r := start(t, ServerConfig{now: recordedNow})
+	r.sink.now = recordedNow
+	for i, members := range []map[string]any{nil, {"expire": 4102444800}, {"expire": int64(1) << 62}, nil} {
+		if reply := r.post(bulk([]map[string]any{someLease(i, members)}, nil)); reply.result != 0 {
+			t.Fatal(reply)
+		}
+	}
+	r.sink.mu.Lock()
+	defer r.sink.mu.Unlock()
+	for _, i := range []int{0, 3} {
+		if r.sink.leases[netip.MustParsePrefix(fmt.Sprintf("2001:db8::%x/128", i+1))] == nil {
+			t.Errorf("lease %d is gone: %v", i, r.sink.ends)
+		}
+	}
+}
+
+// TestAgesAreCorrectedBySkew: Kea's clock is an hour ahead. The first push alone is not believed.
 func TestAgesAreCorrectedBySkew(t *testing.T) {
 	now := time.Now()
 	r := start(t, ServerConfig{now: func() time.Time { return now }})
 	r.sink.now = func() time.Time { return now }
-	r.post(bulk([]map[string]any{someLease(0, map[string]any{"expire": now.Add(time.Hour).Unix() + 7200})}, nil))
-	for _, l := range r.sink.leases {
-		if age := time.Duration(l.GetAgeMs()) * time.Millisecond; age.Abs() > time.Second {
-			t.Errorf("age %v", age)
-		}
+	for i := range 2 {
+		r.post(bulk([]map[string]any{someLease(i, map[string]any{"expire": now.Add(time.Hour).Unix() + 7200})}, nil))
 	}
-	if c := r.server.Condition(); !c.Measured || (c.Skew-time.Hour).Abs() > time.Second || len(r.sink.leases) != 1 {
+	l := r.sink.leases[netip.MustParsePrefix("2001:db8::2/128")]
+	if age := time.Duration(l.GetAgeMs()) * time.Millisecond; l == nil || age.Abs() > time.Second {
+		t.Errorf("age %v", age)
+	}
+	if c := r.server.Condition(); !c.Measured || (c.Skew-time.Hour).Abs() > time.Second || len(r.sink.leases) != 2 {
 		t.Errorf("%+v, %d leases", c, len(r.sink.leases))
 	}
 }

@@ -45,11 +45,7 @@ func (h *pushHandler) apply(r request, arrived time.Time, conn uint64) response 
 			failed.Leases = append(failed.Leases, *f)
 		}
 	}
-	for i := range rows {
-		if rows[i].leased() { // and a client has just had its answer
-			h.server.clock.note(rows[i].transaction(), arrived)
-		}
-	}
+	h.tellClock(rows, arrived)
 	if why := h.submit(rows, len(r.Arguments), arrived, conn); why != "" {
 		return response{Result: resultError, Text: why}
 	}
@@ -58,6 +54,19 @@ func (h *pushHandler) apply(r request, arrived time.Time, conn uint64) response 
 		answer.Arguments = failed
 	}
 	return answer
+}
+
+// tellClock has the clock measured by the newest of leases whose clients have just had their answer.
+func (h *pushHandler) tellClock(rows []row, arrived time.Time) {
+	newest := int64(-1)
+	for i := range rows {
+		if rows[i].leased() {
+			newest = max(newest, rows[i].transaction())
+		}
+	}
+	if newest >= 0 {
+		h.server.clock.note(newest, arrived)
+	}
 }
 
 // take appends the row of a lease in JSON, or says what is wrong with it.

@@ -120,14 +120,10 @@ func write(w http.ResponseWriter, status int, answer any) {
 // badRequest logs a request that cannot be read.
 func (s *Server) badRequest(r *http.Request, err error) {
 	s.ledger.add(func(t *ServerTotals) { t.Unread++ })
-	if s.complaints.AllowN(s.config.now(), 1) {
-		s.log.Warn("A request to the listener for pushes cannot be read", "from", r.RemoteAddr, "error", err)
-	}
+	s.complain("A request to the listener for pushes cannot be read", "from", r.RemoteAddr, "error", err)
 }
 
 // logBad logs a lease that cannot be used, or only without a field.
 func (s *Server) logBad(e *RecordError) {
-	if s.complaints.AllowN(s.config.now(), 1) {
-		s.log.Warn("A lease is not used, or a field of it", "place", e.Place, "field", e.Field, "lease_used", e.Kept, "error", e.Err)
-	}
+	s.complain("A lease is not used, or a field of it", "place", e.Place, "field", e.Field, "lease_used", e.Kept, "error", e.Err)
 }

@@ -193,7 +193,7 @@ func (m *modelRun) askStep() {
 		return
 	}
 	if q, ok := m.server.reread.next(); ok {
-		m.server.reread.begin(q)
+		m.server.reread.begin()
 		m.question = &finding{question: q, asked: m.kea.now}
 		if r, ok := m.kea.leases[q.prefix.Addr()]; ok {
 			m.question.row = &r

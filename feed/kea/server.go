@@ -109,7 +109,7 @@ func (s *Server) Run(ctx context.Context, sink feed.Sink) error {
 		group.Go(func() { w.run(ctx, s.log) })
 	}
 	if s.config.Control != nil {
-		group.Go(func() { s.reread.run(ctx, s.config.Control, s.log, p.answers) })
+		group.Go(func() { s.reread.run(ctx, s.config.Control, s.complain, p.answers) })
 	}
 	defer group.Wait()
 	defer cancel()
@@ -126,6 +126,13 @@ func (s *Server) Condition() feed.Condition {
 		c.Trouble = join(c.Trouble, w.trouble())
 	}
 	return c
+}
+
+// complain warns of what others cause, within limits.
+func (s *Server) complain(message string, args ...any) {
+	if s.complaints.AllowN(s.config.now(), 1) {
+		s.log.Warn(message, args...)
+	}
 }
 
 func join(a, b string) string {

@@ -3,7 +3,6 @@ package kea
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
@@ -59,25 +58,34 @@ func (r *reread) add(q question) bool {
 	return true
 }
 
-// next takes the first question, off the list: a question that comes while it is asked is one more.
+// next is the first question. It stays on the list until it is asked: an address that comes meanwhile is asked for later than that.
 func (r *reread) next() (q question, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.waiting) == 0 {
 		return question{}, false
 	}
-	q, r.waiting = r.waiting[0], r.waiting[1:]
-	return q, true
+	return r.waiting[0], true
 }
 
-func (r *reread) begin(q question) {
+// begin takes the first question off the list: one that comes while it is asked is one more.
+func (r *reread) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.known, q.prefix.Addr())
+	delete(r.known, r.waiting[0].prefix.Addr())
+	r.waiting = r.waiting[1:]
 }
 
-// run asks until ctx ends.
-func (r *reread) run(ctx context.Context, control *Control, log *slog.Logger, out chan<- finding) {
+// forget empties the list.
+func (r *reread) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.known)
+	r.waiting = nil
+}
+
+// run asks until ctx ends. complain logs, within limits.
+func (r *reread) run(ctx context.Context, control *Control, complain func(string, ...any), out chan<- finding) {
 	for {
 		q, ok := r.next()
 		if !ok {
@@ -91,7 +99,7 @@ func (r *reread) run(ctx context.Context, control *Control, log *slog.Logger, ou
 		if pauseFor(ctx, time.Until(q.due)) != nil {
 			return
 		}
-		r.begin(q)
+		r.begin()
 		a := finding{question: q}
 		lease, found, asked, err := control.lease(ctx, q.prefix.Addr(), q.kind)
 		a.asked = asked
@@ -101,10 +109,11 @@ func (r *reread) run(ctx context.Context, control *Control, log *slog.Logger, ou
 		case ctx.Err() != nil:
 			return
 		case errors.As(err, &refused), errors.As(err, &bad):
-			log.Warn("Kea does not tell a lease that it was asked for", "address", q.prefix, "error", err)
+			complain("Kea does not tell a lease that it was asked for", "address", q.prefix, "error", err)
 			continue
 		case err != nil:
 			a.lost = true
+			r.forget() // a full statement follows, which tells of all
 		case found:
 			a.row = &lease
 		}
