@@ -13,6 +13,7 @@ var (
 	ErrDUID    = errors.New("not a DUID")
 	ErrLength  = errors.New("a time from before 2001: this dnsmasq writes how long leases are, not when they end")
 	ErrTorn    = errors.New("last line is not complete")
+	ErrNoDUID  = errors.New("no DUID of the server: the file is not written wholly, or this dnsmasq does no DHCPv6")
 	ErrLarge   = errors.New("too large")
 )
 
@@ -21,6 +22,8 @@ type LineError struct {
 	File string
 	Line int // from 1
 	Err  error
+
+	text string // the line, or its beginning
 }
 
 // Error is the place, then what is wrong.

@@ -2,6 +2,7 @@ package dnsmasq
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os"
@@ -15,11 +16,10 @@ import (
 )
 
 const (
-	poll        = time.Second            // how often the file is looked at when the kernel does not tell of changes
-	settled     = 20 * time.Millisecond  // how long a file must not have changed to be believed
-	settledNone = 500 * time.Millisecond // and an empty one
-	hasty       = 200 * time.Millisecond // after which one that changes all the time is believed too, but for what it lacks
-	unsettled   = 10 * time.Second       // how long a file may be incomplete before that is trouble
+	poll      = time.Second            // how often the file is looked at when the kernel does not tell of changes
+	settled   = 20 * time.Millisecond  // how long a file must not have changed to be believed
+	hasty     = 200 * time.Millisecond // after which one that changes all the time is believed too, but for what it lacks
+	unsettled = 10 * time.Second       // how long a file may be incomplete before that is trouble
 )
 
 // following is one Run of a Source.
@@ -30,6 +30,7 @@ type following struct {
 	next   time.Time // when the next one is due
 
 	believed  *content      // what was taken last
+	hurried   bool          // what was taken so far was taken once, and perhaps not whole
 	candidate *content      // what was read last and may be believed if it does not change
 	asked     time.Time     // when the candidate was read first
 	waiting   time.Time     // since when nothing was believed that was read; zero: nothing waits
@@ -54,7 +55,7 @@ func (f *following) run(ctx context.Context) (err error) {
 		if err := f.look(ctx); err != nil {
 			return err
 		}
-		if f.due && f.believed != nil || f.believed != nil && !time.Now().Before(f.next) {
+		if f.sure() && (f.due || !time.Now().Before(f.next)) {
 			if err := f.statement(ctx); err != nil {
 				return err
 			}
@@ -183,12 +184,9 @@ func (f *following) look(ctx context.Context) error {
 	if f.waiting.IsZero() {
 		f.waiting = now
 	}
-	rest := settled
-	if len(c.text) == 0 {
-		rest = settledNone
-	}
-	if f.again = rest - now.Sub(f.asked); f.again > 0 {
-		if now.Sub(f.waiting) > hasty && len(c.text) > 0 && c.complete() {
+	lacks := c.lacks()
+	if f.again = settled - now.Sub(f.asked); f.again > 0 {
+		if now.Sub(f.waiting) > hasty && lacks == nil {
 			if twice, err := readFile(path); err == nil && twice.same(c) {
 				return f.hurry(ctx, c)
 			}
@@ -196,10 +194,10 @@ func (f *following) look(ctx context.Context) error {
 		return nil
 	}
 	f.again = 0
-	if !c.complete() {
+	if lacks != nil {
 		f.again = poll
 		if now.Sub(f.waiting) > unsettled {
-			f.source.shown(fileTrouble, ErrTorn)
+			f.source.shown(fileTrouble, fmt.Errorf("lease file %s: %w", path, lacks))
 		}
 		return nil
 	}
@@ -220,6 +218,7 @@ func (f *following) believe(ctx context.Context, c *content, whole bool) error {
 	s := parseLeases(c.text)
 	f.source.report(s.problems)
 	d := f.source.known.believe(&s, whole, f.asked, c.modified)
+	f.hurried = !whole && f.believed == nil
 	f.believed, f.candidate, f.waiting = c, nil, time.Time{}
 	f.source.count(func(t *Totals) { t.Files++ })
 	if f.due || len(d.changed)+len(d.ended) == 0 {
@@ -227,6 +226,9 @@ func (f *following) believe(ctx context.Context, c *content, whole bool) error {
 	}
 	return f.state(ctx, &d, c.modified.UnixMilli())
 }
+
+// sure tells whether enough was taken for a statement: of a file that was read once while it was written, too few leases may be known.
+func (f *following) sure() bool { return f.believed != nil && !f.hurried }
 
 // state states what has changed.
 func (f *following) state(ctx context.Context, d *differences, at int64) error {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,5 +112,99 @@ func TestAFileThatChangesAllTheTime(t *testing.T) {
 	look("", 0, time.Hour, "REASON_RELEASED 2001:db8::2/128") // until it has settled
 	if f.again != 0 || f.candidate != nil {
 		t.Errorf("it is read again and again: %+v", f)
+	}
+}
+
+// TestNoDUIDNoLeases: dnsmasq writes its own DUID into its lease file as long as it does DHCPv6. A file without it, an empty one above
+// all, is one that could not be written: of a full disk, say.
+func TestNoDUIDNoLeases(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "leases")
+	source, err := New(Config{Leases: path})
+	must(t, err)
+	sink := leasetest.NewSink(time.Time{})
+	f := &following{source: source, sink: sink}
+	look := func(text string, want ...string) {
+		t.Helper()
+		must(t, os.WriteFile(path, []byte(text), 0o600))
+		before := len(sink.Seen().Steps)
+		must(t, f.look(t.Context()))
+		f.asked, f.waiting = f.asked.Add(-time.Hour), f.waiting.Add(-time.Hour)
+		must(t, f.look(t.Context()))
+		if got := sink.Seen().Steps[before:]; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	look("duid 00:01\n"+line(1), "upsert 2001:db8::1/128")
+	for _, text := range []string{"", "0 02:00:5e:00:53:01 192.0.2.9 host *\n"} {
+		look(text)
+		if c := source.Condition(); c.Trouble == "" {
+			t.Errorf("%q is no trouble", text)
+		}
+	}
+	look("duid 00:01\n", "REASON_RELEASED 2001:db8::1/128")
+	if c := source.Condition(); c.Trouble != "" {
+		t.Errorf("trouble: %s", c.Trouble)
+	}
+}
+
+// TestEachBadLineIsReported: two lines that lack the same are two, and one that stays is one.
+func TestEachBadLineIsReported(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "leases")
+	var got []string
+	source, err := New(Config{Leases: path, Report: func(e LineError) { got = append(got, fmt.Sprint(e.Line)) }})
+	must(t, err)
+	report := func(text string, want ...string) {
+		t.Helper()
+		got = nil
+		s := parseLeases([]byte(text))
+		source.report(s.problems)
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	report("duid 00:01\n1 2 3\n4 5 6\n", "2", "3")
+	report("duid 00:01\n0 1 2001:db8::1 * 00:02\n4 5 6\n1 2 3\n7 8 9\n", "5")
+	if n := source.Totals().Refused; n != 3 {
+		t.Errorf("%d refused", n)
+	}
+}
+
+// brokenSocket cannot accept, as when the process has too many files open.
+type brokenSocket struct {
+	net.Listener
+	closed bool
+}
+
+func (*brokenSocket) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
+func (b *brokenSocket) Close() error            { b.closed = true; return b.Listener.Close() }
+
+// TestASocketThatFailsIsClosed: or the next one would find it in its place, and nobody there.
+func TestASocketThatFailsIsClosed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	l, err := listen(path, func(err error) { t.Error(err) })
+	must(t, err)
+	broken := &brokenSocket{Listener: l.socket}
+	l.socket = broken
+	if err := l.serve(t.Context()); !errors.Is(err, syscall.EMFILE) || !broken.closed {
+		t.Errorf("%v, closed: %v", err, broken.closed)
+	}
+	l, err = listen(path, func(err error) { t.Error(err) })
+	must(t, err)
+	must(t, l.socket.Close())
+}
+
+// TestAHastyLookIsNoStatement: what was read once while it was written may lack leases, and a statement of it would end them.
+func TestAHastyLookIsNoStatement(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "leases")
+	source, err := New(Config{Leases: path})
+	must(t, err)
+	f := &following{source: source, sink: leasetest.NewSink(time.Time{}), due: true}
+	for i, want := range []bool{false, true} {
+		must(t, os.WriteFile(path, []byte("duid 00:01\n"+line(i+1)), 0o600))
+		f.waiting = time.Now().Add(-hasty - 1)
+		must(t, f.look(t.Context()))
+		if f.believed == nil || f.sure() != want {
+			t.Errorf("look %d: sure %v", i, f.sure())
+		}
 	}
 }

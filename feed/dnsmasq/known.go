@@ -13,18 +13,29 @@ type hint struct {
 	received time.Time
 }
 
+// over is a lease that the file lacks since a time. If it comes back as it was, it was never away, or the client did not go far.
+type over struct {
+	lease   lease
+	noticed time.Time
+}
+
+// patience is how long a hint waits for the file, and how long what is over is remembered. dnsmasq tries again after a minute when it
+// could not write its file.
+const patience = 90 * time.Second
+
 // known is what is known of dnsmasq's leases: what was read last, and what events have told.
 type known struct {
 	held   map[netip.Addr]lease
 	hints  map[netip.Addr]hint
+	over   map[netip.Addr]over // what ended not long ago
 	lacked map[netip.Addr]bool // what the file that was believed last lacked, if it was not surely whole
 	memory *memory             // nil: none
 	read   bool                // the lease file was
-	failed func(error)         // is told when the memory fails
+	failed func(error)         // is told when the memory fails, and nil when it works
 }
 
 func newKnown(failed func(error)) *known {
-	return &known{held: map[netip.Addr]lease{}, hints: map[netip.Addr]hint{}, failed: failed}
+	return &known{held: map[netip.Addr]lease{}, hints: map[netip.Addr]hint{}, over: map[netip.Addr]over{}, failed: failed}
 }
 
 // hear takes an event. What it tells of a lease that the file has already is true at once: changed is that lease. Anything else is
@@ -90,6 +101,7 @@ type differences struct {
 func (k *known) believe(s *survey, whole bool, asked, written time.Time) differences {
 	var d differences
 	lacked := map[netip.Addr]bool{}
+	maps.DeleteFunc(k.over, func(_ netip.Addr, o over) bool { return asked.Sub(o.noticed) > patience })
 	for _, a := range slices.SortedFunc(maps.Keys(s.leases), netip.Addr.Compare) {
 		h, held := k.held[a]
 		n := k.merge(s.leases[a], h, held, asked, written)
@@ -107,16 +119,24 @@ func (k *known) believe(s *survey, whole bool, asked, written time.Time) differe
 			continue
 		}
 		d.ended = append(d.ended, k.held[a])
+		k.over[a] = over{k.held[a], asked}
 		delete(k.held, a)
-		k.noted(k.memory.note(entry{Address: a, Gone: true}, k.held))
+		k.write(entry{Address: a, Gone: true})
 	}
-	maps.DeleteFunc(k.hints, func(_ netip.Addr, g hint) bool { return !g.event.lease.leased(written.Unix()) })
+	maps.DeleteFunc(k.hints, func(_ netip.Addr, g hint) bool {
+		return !g.event.lease.leased(written.Unix()) || asked.Sub(g.received) > patience
+	})
 	k.read, k.lacked = true, lacked
 	return d
 }
 
 // merge is what is known of a lease that the file has, as n; h is what was known of its address.
 func (k *known) merge(n, h lease, held bool, asked, written time.Time) lease {
+	if o, ok := k.over[n.address]; !held && ok && o.lease.sameClient(&n) {
+		if n.relay = o.lease.relay; n.expires != 0 && n.expires == o.lease.expires {
+			h, held = o.lease, true
+		}
+	}
 	switch {
 	case !held || !h.sameClient(&n):
 		n.granted(written.Unix())
@@ -158,10 +178,11 @@ func (k *known) set(l lease) {
 	k.note(l)
 }
 
-func (k *known) note(l lease) { k.noted(k.memory.note(entryOf(&l), k.held)) }
+func (k *known) note(l lease) { k.write(entryOf(&l)) }
 
-func (k *known) noted(err error) {
-	if err != nil {
-		k.failed(err)
+// write writes to the memory, if there is one.
+func (k *known) write(e entry) {
+	if k.memory != nil {
+		k.failed(k.memory.note(e, k.held))
 	}
 }

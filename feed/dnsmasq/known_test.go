@@ -3,7 +3,9 @@ package dnsmasq
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -92,7 +94,7 @@ func TestTimesAreDerived(t *testing.T) {
 			k.believe(file(knownStart+1+length, "00:02"), true, at(2), at(2))
 		}, 1, length, false},
 	} {
-		k := newKnown(func(err error) { t.Error(err) })
+		k := newKnown(func(err error) { must(t, err) })
 		tc.steps(k)
 		l := k.held[knownAddress]
 		if l.transaction != knownStart+tc.transaction || l.valid != tc.valid || l.relay.IsValid() != tc.relay {
@@ -102,7 +104,7 @@ func TestTimesAreDerived(t *testing.T) {
 }
 
 func TestWhatIsNotSurelyWholeEndsNothingAtOnce(t *testing.T) {
-	k := newKnown(func(err error) { t.Error(err) })
+	k := newKnown(func(err error) { must(t, err) })
 	full, empty := file(knownStart+100, "00:02"), parseLeases([]byte("duid 00:01\n"))
 	k.believe(full, true, at(0), at(0))
 	if d := k.believe(&empty, false, at(1), at(1)); len(d.ended) != 0 {
@@ -132,7 +134,7 @@ func TestMemory(t *testing.T) {
 	if len(held) != 0 {
 		t.Fatalf("%v", held)
 	}
-	k := newKnown(func(err error) { t.Error(err) })
+	k := newKnown(func(err error) { must(t, err) })
 	k.memory = m
 	for i := range int64(1500) { // more than are kept before the journal is written anew
 		k.hear(eventOf(true, knownStart+i+100, 100), at(i))
@@ -157,5 +159,95 @@ func TestMemory(t *testing.T) {
 	must(t, m.close())
 	if len(held) != 0 {
 		t.Errorf("forgotten, and there: %v", held)
+	}
+}
+
+// TestMemoryOutlivesDamage: what a crash or a full disk has left in the journal costs only itself.
+func TestMemoryOutlivesDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	m, _, err := openMemory(path)
+	must(t, err)
+	e := eventOf(true, knownStart+100, 100)
+	l := e.granted(at(0))
+	must(t, m.note(entryOf(&l), nil))
+	must(t, m.close())
+	text, err := os.ReadFile(path)
+	must(t, err)
+	for name, damage := range map[string]string{"torn": string(text[:20]) + "\n", "zeroes": strings.Repeat("\x00", 3*maxEvent) + "\n", "zeroes without end": strings.Repeat("\x00", 3*maxEvent)} {
+		damaged := damage + string(text)
+		if !strings.HasSuffix(damage, "\n") {
+			damaged = string(text) + damage
+		}
+		must(t, os.WriteFile(path, []byte(damaged), 0o600))
+		m, held, err := openMemory(path)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		must(t, m.close())
+		if len(held) != 1 || held[knownAddress] != l {
+			t.Errorf("%s: %+v", name, held)
+		}
+	}
+}
+
+// TestMemoryHeals: what cannot be written is trouble as long as it cannot, and is not forgotten.
+func TestMemoryHeals(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	source, err := New(Config{Leases: "leases", State: path})
+	must(t, err)
+	k := source.known
+	k.memory, _, err = openMemory(path)
+	must(t, err)
+	must(t, k.memory.file.Close()) // as if the disk were full
+	k.believe(file(knownStart+100, "00:02"), true, at(0), at(0))
+	if source.Condition().Trouble == "" {
+		t.Error("no trouble")
+	}
+	k.hear(eventOf(true, knownStart+100, 100), at(0))
+	if trouble := source.Condition().Trouble; trouble != "" {
+		t.Errorf("trouble that is over: %s", trouble)
+	}
+	must(t, k.memory.close())
+	_, held, err := openMemory(path)
+	must(t, err)
+	if held[knownAddress] != k.held[knownAddress] || len(held) != 1 {
+		t.Errorf("%+v, want %+v", held, k.held)
+	}
+}
+
+// TestALeaseThatIsBackHasItsRelay: a lease that was missed for a moment, and is there as it was, is what it was.
+func TestALeaseThatIsBackHasItsRelay(t *testing.T) {
+	k := newKnown(func(err error) { must(t, err) })
+	full, empty := file(knownStart+7200, "00:02"), parseLeases([]byte("duid 00:01\n"))
+	k.hear(eventOf(true, knownStart+7200, 7200), at(0))
+	k.believe(full, true, at(0), at(0))
+	want := k.held[knownAddress]
+	if d := k.believe(&empty, true, at(1), at(1)); len(d.ended) != 1 || !want.relay.IsValid() {
+		t.Errorf("%+v, %+v", d, want)
+	}
+	k.believe(full, true, at(2), at(2))
+	if got := k.held[knownAddress]; got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	k.believe(&empty, true, at(3), at(3))
+	k.believe(file(knownStart+7300, "00:02"), true, at(100), at(100)) // leased again, and nobody has told from where
+	if got := k.held[knownAddress]; got.relay.IsValid() {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestHintsDoNotPileUp: an event that the file does not confirm is forgotten.
+func TestHintsDoNotPileUp(t *testing.T) {
+	k := newKnown(func(err error) { must(t, err) })
+	empty := parseLeases([]byte("duid 00:01\n"))
+	k.hear(eventOf(true, 0, 0), at(0)) // for ever
+	k.believe(&empty, true, at(1), at(1))
+	if len(k.hints) != 1 {
+		t.Error("forgotten before the file can have it")
+	}
+	k.believe(&empty, true, at(200), at(200))
+	if len(k.hints) != 0 {
+		t.Errorf("%+v", k.hints)
 	}
 }

@@ -25,8 +25,17 @@ func (c *content) same(o *content) bool {
 	return c.modified.Equal(o.modified) && bytes.Equal(c.text, o.text)
 }
 
-// complete tells whether the file's last line is.
-func (c *content) complete() bool { return len(c.text) == 0 || c.text[len(c.text)-1] == '\n' }
+// lacks is what a file lacks that dnsmasq has written wholly: the end of the last line, or the line of its own DUID, which it writes
+// before any lease as long as it does DHCPv6, and when it starts. nil: nothing.
+func (c *content) lacks() error {
+	switch {
+	case len(c.text) > 0 && c.text[len(c.text)-1] != '\n':
+		return ErrTorn
+	case !bytes.HasPrefix(c.text, []byte("duid ")) && !bytes.Contains(c.text, []byte("\nduid ")):
+		return ErrNoDUID
+	}
+	return nil
+}
 
 // readFile reads the lease file as it is now, perhaps while it is written. It was last modified not later than content tells, unless
 // it is not the same in the next read.
@@ -69,7 +78,7 @@ func parseLeases(text []byte) survey {
 		}
 		switch {
 		case err != nil:
-			s.problems = append(s.problems, LineError{Line: n, Err: err})
+			s.problems = append(s.problems, LineError{Line: n, Err: err, text: string(line[:min(len(line), 512)])})
 			if l.address.IsValid() {
 				s.refused[l.address] = true
 			}
@@ -93,7 +102,7 @@ func parseLine(line string) (l lease, ok bool, err error) {
 		}
 		_, err := parseDUID(fields[1])
 		return lease{}, false, err
-	case len(fields) == 5 && isIPv4(fields[2]):
+	case len(fields) == 5 && isIPv4(fields[2]), fields[0] == "vendorclass", fields[0] == "agent-info": // the latter: of dnsmasq 2.91
 		return lease{}, false, nil
 	case len(fields) < 5:
 		return lease{}, false, fmt.Errorf("%w: %d, want 5", ErrFields, len(fields))

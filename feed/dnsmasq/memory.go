@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net/netip"
@@ -16,8 +17,9 @@ import (
 )
 
 // memory keeps on disk what is known of leases beyond the lease file: a journal of lines of JSON, of which the last of an address
-// counts. It is written anew at its opening and when most of its lines are superseded. It is no more than a help: what is lost of it
-// by a crash of the machine costs a lease its relay until the client asks anew, so it is not synced.
+// counts. It is written anew at its opening, when most of its lines are superseded, and when a line could not be written. A whole
+// journal is synced before it takes the old one's place; the lines behind that are not, so that a crash of the machine costs the last
+// seconds' leases their relays, until these clients get new leases.
 type memory struct {
 	path  string
 	file  *os.File
@@ -59,28 +61,36 @@ func readMemory(path string) (map[netip.Addr]lease, error) {
 		return nil, fmt.Errorf("open state file: %w", err)
 	}
 	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, maxEvent)
-	for lines.Scan() {
-		var e entry
-		duid, good := []byte(nil), false
-		if err := json.Unmarshal(lines.Bytes(), &e); err == nil {
-			duid, err = hex.DecodeString(e.DUID)
-			good = err == nil && e.Address.Is6() && len(duid) <= binding.MaxDUID && e.Kind <= binding.TA
-		}
+	lines := bufio.NewReaderSize(f, maxEvent)
+	for long := false; ; {
+		line, more, err := lines.ReadLine()
 		switch {
-		case !good:
-		case e.Gone:
-			delete(leases, e.Address)
-		case len(duid) > 0 && e.Valid > 0:
-			leases[e.Address] = lease{address: e.Address, kind: e.Kind, duid: string(duid), iaid: e.IAID, name: e.Name, expires: e.Expires,
-				transaction: e.Transaction, valid: e.Valid, guessed: e.Guessed, relay: e.Relay}
+		case errors.Is(err, io.EOF):
+			return leases, nil
+		case err != nil:
+			return nil, fmt.Errorf("read state file: %w", err)
+		case !long && !more:
+			remember(line, leases)
 		}
+		long = more
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read state file: %w", err)
+}
+
+// remember takes a line of the journal, unless it cannot be read.
+func remember(line []byte, leases map[netip.Addr]lease) {
+	var e entry
+	if err := json.Unmarshal(line, &e); err != nil {
+		return
 	}
-	return leases, nil
+	duid, err := hex.DecodeString(e.DUID)
+	switch {
+	case err != nil || !e.Address.Is6() || len(duid) > binding.MaxDUID || e.Kind > binding.TA:
+	case e.Gone:
+		delete(leases, e.Address)
+	case len(duid) > 0 && e.Valid > 0:
+		leases[e.Address] = lease{address: e.Address, kind: e.Kind, duid: string(duid), iaid: e.IAID, name: e.Name, expires: e.Expires,
+			transaction: e.Transaction, valid: e.Valid, guessed: e.Guessed, relay: e.Relay}
+	}
 }
 
 // close closes the journal.
@@ -113,7 +123,7 @@ func (m *memory) rewrite(leases map[netip.Addr]lease) error {
 			return errors.Join(fmt.Errorf("write state file: %w", err), next.Close())
 		}
 	}
-	if err := w.Flush(); err != nil {
+	if err := errors.Join(w.Flush(), next.Sync()); err != nil {
 		return errors.Join(fmt.Errorf("write state file: %w", err), next.Close())
 	}
 	if err := os.Rename(next.Name(), m.path); err != nil {
@@ -128,11 +138,8 @@ func entryOf(l *lease) entry {
 		Transaction: l.transaction, Valid: l.valid, Guessed: l.guessed, Relay: l.relay}
 }
 
-// note appends to the journal. all is what is so now, for when it is written anew. A nil memory remembers nothing.
+// note appends to the journal. all is what is so now, for when it is written anew.
 func (m *memory) note(e entry, all map[netip.Addr]lease) error {
-	if m == nil {
-		return nil
-	}
 	if m.file == nil || m.lines > 1024+2*len(all) {
 		if err := m.rewrite(all); err != nil {
 			return err
@@ -144,7 +151,8 @@ func (m *memory) note(e entry, all map[netip.Addr]lease) error {
 	}
 	m.lines++
 	if _, err := m.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write state file: %w", err)
+		// What follows a part of a line would be lost too: the next note writes all of it anew.
+		return fmt.Errorf("write state file: %w", errors.Join(err, m.close()))
 	}
 	return nil
 }

@@ -126,6 +126,10 @@ func TestBadLines(t *testing.T) {
 			t.Errorf("%s: %v, %d leases, refused %v", name, s.problems, len(s.leases), s.refused)
 		}
 	}
+	newer := parseLeases([]byte("vendorclass 2001:db8::1 00:00:7e:d9\nagent-info 192.0.2.9 52:01\n")) // of 2.91
+	if len(newer.problems)+len(newer.leases) != 0 {
+		t.Errorf("%+v", newer)
+	}
 	ta := parseLeases([]byte("0 T7 2001:db8::1 * 00:01:02:03\n"))
 	if l := ta.leases[netip.MustParseAddr("2001:db8::1")]; l.kind != 1 || l.iaid != 7 || l.expires != 0 {
 		t.Errorf("%+v", l)

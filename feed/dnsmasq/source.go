@@ -42,7 +42,7 @@ type Source struct {
 	newBell func() bell
 
 	known      *known          // of the goroutine that is in Run
-	complained map[string]bool // the problems that the lease file had when it was last believed
+	complained map[string]bool // the lines that could not be used when the lease file was last believed
 
 	mu      sync.Mutex
 	totals  Totals
@@ -145,9 +145,8 @@ func (s *Source) report(problems []LineError) {
 	now := map[string]bool{}
 	for _, e := range problems {
 		e.File = s.config.Leases
-		text := e.Err.Error()
-		now[text] = true
-		if s.complained[text] {
+		now[e.text] = true
+		if s.complained[e.text] {
 			continue
 		}
 		s.count(func(t *Totals) { t.Refused++ })
