@@ -37,6 +37,7 @@ type teller struct {
 	statement uint32
 
 	mu      sync.Mutex
+	unread  unread
 	sink    feed.Sink
 	change  *change
 	news    []news
@@ -69,10 +70,16 @@ func (t *teller) close() error {
 	return t.sink.Flush(t.ctx)
 }
 
-// end ends the statement: what it did not state is gone.
+// end ends the statement: what it did not state is gone. That is not known when clients could not be read that may have it still: then
+// the statement is left at that, which is trouble.
 func (t *teller) end() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	err := t.unread.inDoubt(t.source.known)
+	t.source.troubles.set(reading, err)
+	if err != nil {
+		return nil
+	}
 	t.source.known.sweep(t.statement)
 	if err := t.sink.EndResync(t.ctx); err != nil {
 		return &sinkError{err}
@@ -108,6 +115,10 @@ func (t *teller) take(c *requestor.Client, from origin) error {
 	defer t.mu.Unlock()
 	if c.Flaw != nil {
 		t.source.refuse(c, netip.Prefix{}, c.Flaw)
+	}
+	if c.Unreadable {
+		t.unread.add(c.DUID)
+		return nil
 	}
 	if len(c.DUID) == 0 || noDUID(c.DUID) {
 		return nil

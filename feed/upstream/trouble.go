@@ -12,6 +12,7 @@ import (
 const (
 	reaching    = "" // the server
 	subscribing = "subscriptions"
+	reading     = "answers"
 )
 
 // maxTroubles is how many troubles are told; there are as many as there are queries.
@@ -47,11 +48,12 @@ func (t *troubles) String() string {
 			out = append(out, fmt.Sprintf("and %d more", len(t.all)-maxTroubles))
 			break
 		}
-		if about != reaching && about != subscribing {
+		switch about {
+		case reaching, subscribing, reading:
+			out = append(out, t.all[about])
+		default:
 			out = append(out, about+": "+t.all[about])
-			continue
 		}
-		out = append(out, t.all[about])
 	}
 	return strings.Join(out, "; ")
 }

@@ -19,9 +19,11 @@ type Client struct {
 	Relay           Relay
 	HasBaseTime     bool   // whether the message had OPTION_LQ_BASE_TIME
 	BaseTime        uint32 // seconds since 2000-01-01T00:00:00Z, modulo 2^32 (RFC 7653 6.3.1)
-	// Flaw tells what of the client cannot be read, with Config.Tolerant: its relay data, and HasRelay is false; or all of it, and it has no
-	// DUID and no bindings.
+	// Flaw tells what of the client cannot be read, with Config.Tolerant: its relay data, and HasRelay is false; or all of it, and it is
+	// Unreadable.
 	Flaw error
+	// Unreadable tells that nothing is known of the client but its DUID, if that could be read: what bindings it has is open.
+	Unreadable bool
 
 	levels   []Option // what Relay's levels share
 	tolerant bool
@@ -74,11 +76,14 @@ func (c *Client) reset() {
 	}
 }
 
-// spoil makes c a client of which nothing can be read.
-func (c *Client) spoil(why error) {
+// spoil makes c a client of which nothing can be read but, perhaps, the DUID.
+func (c *Client) spoil(value dhcpv6.Options, why error) {
 	has, base := c.HasBaseTime, c.BaseTime
 	c.reset()
-	c.HasBaseTime, c.BaseTime, c.Flaw = has, base, why
+	c.HasBaseTime, c.BaseTime, c.Flaw, c.Unreadable = has, base, why, true
+	if id, ok := value.First(dhcpv6.OptionClientID); ok && len(id) <= maxDUID {
+		c.DUID = id
+	}
 }
 
 // parseMessage fills c from a LEASEQUERY-REPLY or LEASEQUERY-DATA and tells whether it holds a client.
@@ -97,7 +102,7 @@ func (c *Client) parseMessage(m dhcpv6.Message) (found bool, err error) {
 	}
 	err = c.parse(dhcpv6.Options(value))
 	if err != nil && c.tolerant {
-		c.spoil(err)
+		c.spoil(dhcpv6.Options(value), err)
 		return true, nil
 	}
 	return true, err

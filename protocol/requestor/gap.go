@@ -103,13 +103,18 @@ type ended struct {
 }
 
 // closeGap ends the gap after bulk answers that together have everything: it takes out, in the order of their clients, the bindings of
-// which neither they nor the subscription said anything.
-func (r *Replica) closeGap() []ended {
+// which neither they nor the subscription said anything. What of these is spared stays known.
+func (r *Replica) closeGap(spared func(duid string) bool) []ended {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []ended
 	for p, w := range r.words {
 		if !w.ended && w.gap == r.gap {
+			continue
+		}
+		if !w.ended && spared(w.duid) {
+			w.gap = r.gap
+			r.words[p] = w
 			continue
 		}
 		if !w.ended {

@@ -71,6 +71,7 @@ type recovery struct {
 	conn         *Conn
 	base         uint32 // of the newest answer
 	asking       int    // which of ActiveQuery.Recover, counted from 1; 0: none
+	unread       unread
 }
 
 func (r *recovery) run(ctx context.Context) error {
@@ -103,7 +104,7 @@ func (r *recovery) close(ctx context.Context) error {
 		return ctx.Err()
 	}
 	s, w := r.subscription, r.subscription.watcher
-	if err := r.tellEnded(w.table.closeGap()); err != nil {
+	if err := r.tellEnded(w.table.closeGap(r.unread.has)); err != nil {
 		return err
 	}
 	s.recovering, w.missing = false, false
@@ -169,6 +170,9 @@ func (r *recovery) take(c *Client) error {
 	}
 	if len(c.DUID) > maxDUID {
 		return fmt.Errorf("%w: a client with a DUID of %d octets", ErrProtocol, len(c.DUID))
+	}
+	if c.Unreadable {
+		r.unread.add(c.DUID)
 	}
 	s, w := r.subscription, r.subscription.watcher
 	w.mu.Lock()

@@ -206,7 +206,9 @@ func numbered(n int) netip.Addr {
 func wrote(e *Event) string {
 	line := e.Kind.String()
 	if e.Client != nil {
-		line = fmt.Sprintf("%c", e.Client.DUID[2])
+		if line = "nobody"; len(e.Client.DUID) > 2 {
+			line = fmt.Sprintf("%c", e.Client.DUID[2])
+		}
 		for _, a := range e.Client.Addresses {
 			b := a.Address.As16()
 			line += fmt.Sprintf(" %d", int(b[14])<<8|int(b[15]))

@@ -116,3 +116,37 @@ func TestStrictRecoveryEndsNothingOnNotConfigured(t *testing.T) {
 		}
 	})
 }
+
+// A client whose data a bulk answer has and nobody can read has not gone; where it cannot be told whose data that is, nobody has.
+func TestRecoveryEndsNothingOfWhomItCannotRead(t *testing.T) {
+	short := dhcpv6.Options{0, 5, 0, 3, 1, 2, 3}
+	for name, tc := range map[string]struct {
+		bad  dhcpv6.Options
+		want []string
+	}{
+		"by DUID": {join(must(dhcpv6.ClientID{0, 2, 'b'}, dhcpv6.CLTTime(1)), short), []string{"b @101 recovered resume 93", "c 3 ended @101 recovered resume 93"}},
+		"nobody":  {must(dhcpv6.CLTTime(1)), []string{"nobody @101 recovered resume 93"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stage := newStage(t, map[string][]script{"a": {
+					func(p *peer) {
+						if p.subscribed(0) && p.reply(base(90)) && p.data(holds('a', 1, 50, 0), base(91)) && p.data(holds('b', 2, 50, 0), base(92)) &&
+							p.data(holds('c', 3, 50, 0), base(93)) && p.data(says(dhcpv6.StatusDataMissing), base(100)) {
+							p.gone()
+						}
+					},
+					func(p *peer) { p.bulk(101, holds('a', 1, 40, 10), must(dhcpv6.ClientData{Options: tc.bad})) },
+				}})
+				config := stage.config()
+				config.Tolerant = true
+				events, failures := watched(t, 6+len(tc.want), []string{"a"}, config, byRelay)
+				want := slices.Concat([]string{"subscribed @90 resume 90", "a 1 @91 resume 91", "b 2 @92 resume 92", "c 3 @93 resume 93", "data-missing @100 resume 93"},
+					tc.want, []string{"catch-up-complete @100 recovered resume 100"})
+				if diff := cmp.Diff(want, events); diff != "" || len(failures) > 0 {
+					t.Errorf("failures %v, events (-want +got):\n%s", failures, diff)
+				}
+			})
+		})
+	}
+}
