@@ -25,8 +25,11 @@ const (
 	fieldBeginLinks    = 1 // ResyncBegin.links
 )
 
-// batchOverhead is counted for each batch beside its body: headers, framing and bookkeeping.
-const batchOverhead = 64
+// What is counted for each batch beside its body, in octets: on the wire, headers and framing; in memory, bookkeeping too.
+const (
+	wireOverhead   = 64
+	memoryOverhead = 256
+)
 
 // content is what a batch holds.
 type content uint8
@@ -63,7 +66,9 @@ func (t *tally) count(c *ingestv1.Change) {
 	}
 }
 
-func (b *batch) octets() int { return b.body.Len() + batchOverhead }
+// wire is what b counts while it is in flight, memory while it is not acknowledged.
+func (b *batch) wire() int   { return b.body.Len() + wireOverhead }
+func (b *batch) memory() int { return b.body.Len() + memoryOverhead }
 
 // acknowledged tells those who wait for b.
 func (b *batch) acknowledged() {

@@ -86,9 +86,9 @@ func (w *window) remove(at, change int) (removed *ingestv1.Change) {
 // replace puts others in the place of a batch. No session is running, or the running one has ended.
 func (w *window) replace(at int, others ...*batch) {
 	old := w.pending[at]
-	w.octets -= old.octets()
+	w.octets -= old.memory()
 	for _, b := range others {
-		w.octets += b.octets()
+		w.octets += b.memory()
 	}
 	switch {
 	case len(others) > 0:

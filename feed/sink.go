@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -137,10 +138,23 @@ func (s *sink) Flush(ctx context.Context) error {
 	if s.body == nil || len(*s.body) == 0 {
 		return nil
 	}
-	b := &batch{content: changes, body: mem.NewBuffer(s.body, s.bodies), tally: s.tally, taken: s.taken}
-	s.body, s.tally = nil, tally{}
+	b := &batch{content: changes, body: s.cut(), tally: s.tally, taken: s.taken}
+	s.tally = tally{}
 	s.stated(s.taken)
 	return s.window.push(ctx, b)
+}
+
+// cut is the body of the batch that was filled. A small one is copied: it may stay for as long as the cluster is away, with
+// thousands like it, and is not to hold the room of a full one.
+func (s *sink) cut() mem.Buffer {
+	if 2*len(*s.body) < cap(*s.body) {
+		small := bytes.Clone(*s.body)
+		*s.body = (*s.body)[:0]
+		return mem.SliceBuffer(small)
+	}
+	full := mem.NewBuffer(s.body, s.bodies)
+	s.body = nil
+	return full
 }
 
 // Receipt flushes and gives what tells of the acknowledgement.

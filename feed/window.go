@@ -24,7 +24,7 @@ type window struct {
 	base     uint64 // number of pending[0]
 	next     int    // index in pending of what is sent next
 	sent     uint64 // the highest number ever sent
-	octets   int    // of all pending
+	octets   int    // of memory, of all pending
 	flight   int    // octets of pending[:next]
 	allowed  int    // octets that may be in flight
 	suspects int    // batches from base on that go one at a time, to find one that is refused
@@ -49,9 +49,9 @@ func signal(c chan struct{}) {
 func (w *window) push(ctx context.Context, b *batch) error {
 	for {
 		w.mu.Lock()
-		if w.octets == 0 || w.octets+b.octets() <= w.limit {
+		if w.octets == 0 || w.octets+b.memory() <= w.limit {
 			w.pending = append(w.pending, b)
-			w.octets += b.octets()
+			w.octets += b.memory()
 			w.mu.Unlock()
 			signal(w.ready)
 			return nil
@@ -111,12 +111,12 @@ func (w *window) take() (*batch, uint64) {
 		return nil, 0
 	}
 	b := w.pending[w.next]
-	if w.next > 0 && w.flight+b.octets() > w.allowed {
+	if w.next > 0 && w.flight+b.wire() > w.allowed {
 		return nil, 0
 	}
 	sequence := w.base + uint64(w.next)
 	w.next++
-	w.flight += b.octets()
+	w.flight += b.wire()
 	w.sent = max(w.sent, sequence)
 	b.body.Ref()
 	return b, sequence
@@ -156,9 +156,9 @@ func (w *window) drop(n int) (sum tally) {
 		sum.ends += b.tally.ends
 		sum.links += b.tally.links
 		sum.resyncs += b.tally.resyncs
-		w.octets -= b.octets()
+		w.octets -= b.memory()
 		if i < w.next {
-			w.flight -= b.octets()
+			w.flight -= b.wire()
 		}
 		b.acknowledged()
 		b.body.Free()
@@ -181,7 +181,7 @@ func (w *window) rewind(sequence uint64) error {
 		return fmt.Errorf("asked to send again from batch %d, %d to %d are open: %w", sequence, w.base, w.base+uint64(w.next)-1, errProtocol)
 	}
 	for _, b := range w.pending[int(sequence-w.base):w.next] {
-		w.flight -= b.octets()
+		w.flight -= b.wire()
 	}
 	w.next = int(sequence - w.base)
 	signal(w.ready)
