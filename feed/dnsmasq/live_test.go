@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -91,18 +90,6 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// readPlain reads a lease file that dnsmasq wrote: address to the other fields.
-func readPlain(text string) map[string][]string {
-	out := map[string][]string{}
-	_, v6, _ := strings.Cut("\n"+text, "\nduid ")
-	for _, line := range strings.Split(v6, "\n")[1:] {
-		if f := strings.Split(line, " "); len(f) == 5 {
-			out[f[2]+"/128"] = f
-		}
-	}
-	return out
-}
-
 // requireSame holds what the sink has against the simple reader's reading of the lease file, once it has as many.
 func requireSame(ctx context.Context, t *testing.T, file string, sink *leasetest.Sink) {
 	t.Helper()
@@ -114,7 +101,7 @@ func requireSame(ctx context.Context, t *testing.T, file string, sink *leasetest
 		if text, err = os.ReadFile(file); err != nil {
 			return false
 		}
-		want, seen = readPlain(string(text)), s
+		want, seen = leasetest.ReadDnsmasq(string(text)), s
 		return len(s.Leases) == len(want)
 	}))
 	if len(want) != len(seen.Leases) {

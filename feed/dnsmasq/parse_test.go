@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/leasehold/leasehold/feed/leasetest"
 )
 
 func sample(t testing.TB, name string) string {
@@ -25,7 +27,7 @@ func sample(t testing.TB, name string) string {
 
 func TestSampleFile(t *testing.T) {
 	text := sample(t, "dnsmasq.leases")
-	s, want := parseLeases([]byte("1795000000 02:00:5e:00:53:01 192.0.2.9 host *\n"+text)), readPlain(text)
+	s, want := parseLeases([]byte("1795000000 02:00:5e:00:53:01 192.0.2.9 host *\n"+text)), leasetest.ReadDnsmasq(text)
 	if len(s.problems) > 0 || len(s.leases) != len(want) || len(want) != 6 {
 		t.Fatalf("%d leases, want %d; problems %v", len(s.leases), len(want), s.problems)
 	}

@@ -136,15 +136,16 @@ func follow(t *testing.T, config Config) (*Source, *leasetest.Sink) {
 func requireSame(ctx context.Context, t *testing.T, file string, sink *leasetest.Sink) {
 	t.Helper()
 	var text []byte
-	var want map[netip.Prefix]plain
+	var want map[netip.Prefix]leasetest.DHCPDLease
 	var seen leasetest.Seen
 	if err := sink.Await(ctx, "as many leases as the file has", func(s leasetest.Seen) bool {
 		var err error
 		if text, err = os.ReadFile(file); err != nil {
 			return false
 		}
-		want, seen = readPlain(string(text), time.Now()), s
-		return len(s.Leases) == len(want)
+		want, err = leasetest.ReadDHCPD(string(text), time.Now())
+		seen = s
+		return err == nil && len(s.Leases) == len(want)
 	}); err != nil {
 		t.Error(err)
 	}
@@ -158,14 +159,14 @@ func requireSame(ctx context.Context, t *testing.T, file string, sink *leasetest
 			continue
 		}
 		kind := binding.NA
-		if w.kind() == "ia-pd" {
+		if w.Kind == "ia-pd" {
 			kind = binding.PD
 		}
-		if binding.Kind(g.GetKind()) != kind || g.GetIaid() != w.iaid() || string(g.GetDuid()) != w.duid() || g.GetValid() != w.valid || g.GetPreferred() != w.preferred {
+		if binding.Kind(g.GetKind()) != kind || g.GetIaid() != w.IAID || string(g.GetDuid()) != w.DUID || g.GetValid() != w.Valid || g.GetPreferred() != w.Preferred {
 			t.Errorf("%v is %v, want %+v", key, g, w)
 		}
-		if off := g.Transaction.Sub(w.cltt); off < -time.Second || off > time.Second {
-			t.Errorf("%v: last transaction %v, want %v", key, g.Transaction, w.cltt)
+		if off := g.Transaction.Sub(w.Transaction); off < -time.Second || off > time.Second {
+			t.Errorf("%v: last transaction %v, want %v", key, g.Transaction, w.Transaction)
 		}
 	}
 }

@@ -91,14 +91,18 @@ func TestSamples(t *testing.T) {
 			}
 			now := time.Date(2026, 11, 23, 9, 21, 25, 0, time.UTC) // when some had ended
 			r := run(t, Config{Leases: file, Config: "testdata/dhcpd6.conf", Variables: sampleVariables}, now)
-			seen, want := r.sink.Seen(), readPlain(string(text), now)
+			seen := r.sink.Seen()
+			want, err := leasetest.ReadDHCPD(string(text), now)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if len(seen.Leases) != len(want) || len(want) < 10 || len(r.bad) > 0 || len(seen.Links) != 5 {
 				t.Errorf("%d leases, want %d; %d links; bad: %v", len(seen.Leases), len(want), len(seen.Links), r.bad)
 			}
 			related := 0
 			for key, w := range want {
 				g := seen.Leases[key]
-				if g.Lease == nil || string(g.GetDuid()) != w.duid() || g.GetIaid() != w.iaid() || g.GetValid() != w.valid || g.GetPreferred() != w.preferred || !g.Transaction.Equal(w.cltt) {
+				if g.Lease == nil || string(g.GetDuid()) != w.DUID || g.GetIaid() != w.IAID || g.GetValid() != w.Valid || g.GetPreferred() != w.Preferred || !g.Transaction.Equal(w.Transaction) {
 					t.Errorf("%v is %v, want %+v", key, g, w)
 					continue
 				}
@@ -112,9 +116,9 @@ func TestSamples(t *testing.T) {
 }
 
 // requireSampleRelays compares the options of the relay nearest to the client, and tells how many leases had any.
-func requireSampleRelays(t *testing.T, g leasetest.Lease, w plain) int {
+func requireSampleRelays(t *testing.T, g leasetest.Lease, w leasetest.DHCPDLease) int {
 	t.Helper()
-	if len(w.set) == 0 {
+	if len(w.Set) == 0 {
 		if len(g.GetRelays()) > 0 {
 			t.Errorf("relays from nowhere: %v", g)
 		}
@@ -127,7 +131,7 @@ func requireSampleRelays(t *testing.T, g leasetest.Lease, w plain) int {
 	}
 	for code, name := range map[uint16]string{18: "interface-id", 37: "remote-id", 53: "relay-id"} {
 		var octets strings.Builder
-		for part := range strings.SplitSeq(w.set[name], ":") {
+		for part := range strings.SplitSeq(w.Set[name], ":") {
 			b, err := hex.DecodeString(strings.Repeat("0", len(part)%2) + part)
 			if err != nil {
 				t.Fatal(err)
