@@ -1,13 +1,12 @@
 package main
 
 import (
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
 	"github.com/leasehold/leasehold/feed/synthetic"
@@ -77,7 +76,7 @@ func requireListed(t *testing.T, c *laptop.Cluster, source *synthetic.Source) {
 	t.Helper()
 	want := wantListed(source)
 	for _, n := range c.Nodes {
-		if got := listed(t, n); !cmp.Equal(want, got) {
+		if got := listed(t, n); !maps.Equal(want, got) {
 			t.Errorf("%s lists %d bindings, and they are not the %d that were fed", n.Name, len(got), len(want))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
 	"strings"
 	"sync"
@@ -12,8 +13,6 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
 	"github.com/leasehold/leasehold/feed"
@@ -307,7 +306,7 @@ func (l *load) finish() {
 		t.Errorf("%d bindings, %d were acknowledged", n, len(want))
 	}
 	for _, n := range l.cluster.Nodes {
-		if got := listed(t, n); !cmp.Equal(want, got) {
+		if got := listed(t, n); !maps.Equal(want, got) {
 			t.Errorf("%s lists %d bindings, and they are not the %d that were acknowledged", n.Name, len(got), len(want))
 		}
 	}
