@@ -62,6 +62,15 @@ func (l lease) sameEnds(news lease, now, jitter int64) bool {
 	return l.preferred != 0 && near(l.end(l.preferred), news.end(news.preferred), jitter)
 }
 
+// revived tells whether news has the preferred lifetime of one and the same transaction end later than l does: some servers (Kea) tell
+// all of it again when it is over.
+func (l lease) revived(news lease, jitter int64) bool {
+	if news.preferred == 0 || news.preferred == binding.Infinity || !near(l.last, news.last, jitter) || !near(l.ends(), news.ends(), jitter) {
+		return false
+	}
+	return l.preferred == 0 || news.end(news.preferred) > l.end(l.preferred)+jitter
+}
+
 func near(a, b, jitter int64) bool { return a <= b && b-a <= jitter || a > b && a-b <= jitter }
 
 // entry is what is known of a binding.
@@ -95,6 +104,15 @@ func (t *table) put(p place, e entry) error {
 	}
 	t.entries[p] = e
 	return nil
+}
+
+// expire forgets what had run out by a second of the server's clock: the cluster has ended it by itself.
+func (t *table) expire(by int64) {
+	for p, e := range t.entries {
+		if e.ends() < by {
+			delete(t.entries, p)
+		}
+	}
 }
 
 // sweep forgets what a statement did not state.

@@ -76,6 +76,9 @@ func (t *teller) collectOne(m *message, p netip.Prefix, delegated bool, preferre
 	n := news{place: placeOf(p, delegated), ended: valid == 0, lease: lease{last, granted(valid, m.LastTransaction), granted(min(preferred, valid), m.LastTransaction)}}
 	if old, ok := t.source.known.entries[n.place]; ok {
 		n.old, n.mine, n.other = old, old.client == m.client, old.client != m.client
+		if n.mine && !n.ended && old.revived(n.lease, m.jitter) {
+			n.preferred = 0
+		}
 		n.same = n.mine && !n.ended && old.sameEnds(n.lease, m.now, m.jitter)
 	}
 	t.news = append(t.news, n)

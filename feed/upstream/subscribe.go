@@ -74,7 +74,7 @@ func (s *Source) subscribe(ctx context.Context, sink feed.Sink) (err error) {
 // watches are the subscriptions to be made.
 func (s *Source) watches() []*watch {
 	if s.config.Everything {
-		q := requestor.ActiveQuery{Full: true, Strict: true}
+		q := requestor.ActiveQuery{Full: true, Strict: true, Table: requestor.NewReplica(s.config.MaxBindings)}
 		q.RelayData, q.Options = true, s.config.Options
 		for i := range s.queries {
 			q.Recover = append(q.Recover, s.queries[i].Query)
@@ -83,7 +83,7 @@ func (s *Source) watches() []*watch {
 	}
 	var out []*watch
 	for i := range s.queries {
-		q := requestor.ActiveQuery{Query: s.queries[i].Query, Full: true, Strict: true}
+		q := requestor.ActiveQuery{Query: s.queries[i].Query, Full: true, Strict: true, Table: requestor.NewReplica(s.config.MaxBindings)}
 		out = append(out, &watch{name: s.queries[i].name, query: q, settled: make(chan struct{})})
 	}
 	return out
@@ -128,7 +128,7 @@ func (x *session) follow(ctx context.Context, i int, w *watch) error {
 	s := x.source
 	config := s.requestor(func(a requestor.Attempt) { x.failed(w, a.Err) })
 	err := requestor.Watch(ctx, s.servers(), config, w.query, func(e *requestor.Event) error { return x.take(i, w, e) })
-	if f := fatal(err); f != nil || errors.Is(err, errFull) {
+	if f := fatal(err); f != nil || errors.Is(err, errFull) || errors.Is(err, requestor.ErrTableFull) {
 		x.cancel(err)
 	}
 	if ctx.Err() == nil {

@@ -49,6 +49,8 @@ type teller struct {
 // begin begins a full statement.
 func (s *Source) begin(ctx context.Context, sink feed.Sink) (*teller, error) {
 	s.statement++
+	skew, _ := s.clock.skew()
+	s.known.expire(time.Now().Add(skew).Unix() - arrivalJitter)
 	t := &teller{source: s, ctx: ctx, statement: s.statement, sink: sink, change: newChange(), dirty: make(chan struct{}, 1), stop: make(chan struct{})}
 	defined := s.config.defined()
 	if err := sink.BeginResync(ctx, len(defined) > 0); err != nil {

@@ -105,6 +105,13 @@ func TestWhatMessagesComeTo(t *testing.T) {
 		{"lifetimes cut short are new", twoRelays, []said{
 			{0, 100, false, with(of("c", 30), na, 70, 170)}, {0, 110, true, with(of("c", 40), na, 0, 160)},
 		}, []string{at(na, "c", 100, 200, 70, ""), at(na, "c", 0, 200, 70, "")}},
+		{"a preferred lifetime that is told whole again when it is over (Kea) is over", twoRelays, []said{
+			{0, 100, false, with(of("c", 0), na, 50, 400)}, {0, 149, false, with(of("c", 49), na, 1, 351)}, {0, 200, false, with(of("c", 100), na, 50, 300)},
+			{0, 300, false, with(of("c", 200), na, 50, 200)}, {0, 310, false, with(of("c", 0), na, 50, 400)},
+		}, []string{at(na, "c", 50, 400, 100, ""), at(na, "c", 50, 400, 100, ""), at(na, "c", 50, 400, 100, ""), at(na, "c", 50, 400, 100, ""), at(na, "c", 50, 400, 310, "")}},
+		{"the same, and it was over at first", twoRelays, []said{
+			{0, 200, false, with(of("c", 100), na, 50, 300)}, {0, 220, false, with(of("c", 120), na, 50, 280)}, {0, 300, false, with(of("c", 200), na, 50, 200)},
+		}, []string{at(na, "c", 150, 400, 100, ""), at(na, "c", 0, 400, 100, ""), at(na, "c", 0, 400, 100, "")}},
 		{"what never ends", twoRelays, []said{
 			{0, 100, false, with(of("c", 30), na, never, never, nb, never-30, never-30, pd, 7, never-31)},
 		}, []string{at(na, "c", never, never, 70, ""), at(nb, "c", never, never, 70, ""), at(pd, "c", 37, never, 70, "")}},
@@ -314,4 +321,31 @@ func TestTableIsBounded(t *testing.T) {
 	if err := teller.close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// What has run out makes room for others, although no statement was ever whole.
+func TestWhatHasRunOutIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := twoRelays
+		config.MaxBindings = 1
+		s, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newModel(t)
+		for i, c := range []requestor.Client{with(of("c", 0), na, 5, 9), with(of("d", 0), nb, 5, 9), with(of("e", 0), na, 5, never), with(of("d", 0), nb, 5, 9)} {
+			teller, err := s.begin(t.Context(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = teller.take(&c, origin{link: noLink})
+			if full := i == 3; errors.Is(err, errFull) != full { // only what never ends is in the way
+				t.Errorf("%s: error %v", c.DUID, err)
+			}
+			if err := teller.close(); err != nil {
+				t.Error(err)
+			}
+			<-time.After(13 * time.Second)
+		}
+	})
 }
