@@ -19,7 +19,9 @@ func configCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			var warnings []config.Problem
 			if feeder {
-				_, warnings, err = config.LoadFeeder(args[0], sets)
+				var f config.Feeder
+				f, warnings, err = config.LoadFeeder(args[0], sets)
+				warnings = append(warnings, f.Absent()...)
 			} else {
 				_, warnings, err = config.Load(args[0], sets)
 			}

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,7 +15,7 @@ func (c *checker) feeder(f *Feeder) {
 		c.errorf("cluster", "is empty: want the gRPC addresses of nodes")
 	}
 	for i, a := range f.Cluster {
-		c.hostPort(fmt.Sprintf("cluster[%d]", i), a)
+		c.dialled(fmt.Sprintf("cluster[%d]", i), a)
 	}
 	if f.HTTP.Listen != "" {
 		if host, ok := c.hostPort("http.listen", f.HTTP.Listen); ok {
@@ -32,9 +31,51 @@ func (c *checker) feeder(f *Feeder) {
 		key := fmt.Sprintf("sources[%d]", i)
 		c.source(key, &f.Sources[i])
 		if name := f.Sources[i].Name; names[name] {
-			c.errorf(key+".name", "%q is there twice", name)
+			c.errorf(key+".name", "%q is there twice: a source is one DHCP server, or a pair, and one agent feeds it once", name)
 		}
 		names[f.Sources[i].Name] = true
+	}
+	c.shared(f)
+}
+
+// shared looks for what two parts of a configuration cannot share, or would hardly want to.
+func (c *checker) shared(f *Feeder) {
+	listens, reads := map[string]string{}, map[string]string{} // by address or file: who has it
+	listen := func(key, at string) {
+		if other := listens[at]; other != "" && at != "" {
+			c.errorf(key, "%s is %s, too", at, other)
+			return
+		}
+		listens[at] = key
+	}
+	read := func(key, what string) {
+		if other := reads[what]; other != "" && what != "" {
+			c.warnf(key, "%s is %s, too: two sources with the same leases", what, other)
+			return
+		}
+		reads[what] = key
+	}
+	listen("http.listen", f.HTTP.Listen)
+	for i, s := range f.Sources {
+		key := fmt.Sprintf("sources[%d].", i)
+		switch {
+		case s.Kea != nil:
+			listen(key+"kea.push.listen", s.Kea.Push.Listen)
+			read(key+"kea.leases", s.Kea.Leases)
+			read(key+"kea.control.url", s.Kea.Control.URL)
+		case s.ISC != nil:
+			read(key+"isc_dhcp.leases", s.ISC.Leases)
+		case s.Dnsmasq != nil:
+			listen(key+"dnsmasq.socket", s.Dnsmasq.Socket)
+			read(key+"dnsmasq.leases", s.Dnsmasq.Leases)
+		}
+	}
+}
+
+// dialled is hostPort of an address that others listen on.
+func (c *checker) dialled(key, s string) {
+	if _, ok := c.hostPort(key, s); ok && strings.HasSuffix(s, ":0") {
+		c.errorf(key, "%q: nobody listens on port 0", s)
 	}
 }
 
@@ -76,76 +117,6 @@ func (c *checker) source(key string, s *Source) {
 	}
 }
 
-func (c *checker) kea(key string, k *Kea) {
-	if k.Leases == "" && k.Control.URL == "" && k.Push.Listen == "" {
-		c.errorf(key, "has none of leases, control.url and push.listen: nothing to learn from")
-	}
-	if k.Push.Listen != "" && k.Control.URL == "" && k.Leases == "" {
-		c.warnf(key+".push", "alone it never learns what Kea does not send (expiry, operators' commands, what came while it was down): give control.url or leases too")
-	}
-	c.path(key+".leases", &k.Leases, false)
-	c.path(key+".config", &k.Config, false)
-	c.resync(key+".resync", k.Resync)
-	if k.Page < 0 || k.Page > 10000 {
-		c.errorf(key+".page", "%d, want 1 to 10000", k.Page)
-	} else if k.Page > 1000 {
-		c.warnf(key+".page", "Kea answers nobody while it makes a page: 100 to 250 are well")
-	}
-	c.control(key+".control", &k.Control)
-	c.push(key+".push", &k.Push)
-	if k.Push.Early && k.Control.URL == "" && k.Leases == "" {
-		c.errorf(key+".push.early", "it needs leases or control, which make good what an agent that crashes has not passed on")
-	}
-}
-
-func (c *checker) control(key string, k *Control) {
-	u, err := url.Parse(k.URL)
-	switch {
-	case k.URL == "" || filepath.IsAbs(k.URL):
-	case err != nil:
-		c.errorf(key+".url", "%v", err)
-	case u.Scheme == "unix" && (u.Path == "" || u.Host != ""):
-		c.errorf(key+".url", "%q: want unix:/path", k.URL)
-	case u.Scheme != "unix" && u.Scheme != "http" && u.Scheme != "https":
-		c.errorf(key+".url", "%q: want unix:/path (or the path alone), http://host:port/ or https://host:port/", k.URL)
-	case u.Scheme != "unix" && u.Host == "":
-		c.errorf(key+".url", "%q: has no host", k.URL)
-	case u.User != nil:
-		c.errorf(key+".url", "has a password in it: give user and password_file")
-	case u.Scheme == "http" && k.User != "":
-		c.warnf(key+".url", "the password goes over the network in clear")
-	}
-	c.credentials(key, k.User, &k.PasswordFile)
-	c.clientTLS(key+".tls", &k.TLS)
-}
-
-func (c *checker) credentials(key, user string, file *string) {
-	c.path(key+".password_file", file, false)
-	if (user == "") != (*file == "") {
-		c.errorf(key+".user", "user and password_file go together")
-	}
-}
-
-func (c *checker) push(key string, p *Push) {
-	c.credentials(key, p.User, &p.PasswordFile)
-	for _, f := range []struct {
-		key  string
-		path *string
-	}{{".tls.certificate", &p.TLS.Certificate}, {".tls.key", &p.TLS.Key}, {".tls.client_ca", &p.TLS.ClientCA}} {
-		c.path(key+f.key, f.path, false)
-	}
-	if (p.TLS.Certificate == "") != (p.TLS.Key == "") || (p.TLS.ClientCA != "" && p.TLS.Certificate == "") {
-		c.errorf(key+".tls", "certificate and key go together, and client_ca needs both")
-	}
-	if p.Listen == "" {
-		return
-	}
-	host, ok := c.hostPort(key+".listen", p.Listen)
-	if a, err := netip.ParseAddr(host); ok && p.User == "" && p.TLS.ClientCA == "" && !(err == nil && a.IsLoopback()) {
-		c.warnf(key+".listen", "whoever reaches %s can state leases: give user, or tls.client_ca", p.Listen)
-	}
-}
-
 func (c *checker) clientTLS(key string, t *ClientTLS) {
 	c.path(key+".ca", &t.CA, false)
 	c.path(key+".certificate", &t.Certificate, false)
@@ -160,7 +131,7 @@ func (c *checker) upstream(key string, u *Upstream) {
 		c.errorf(key+".servers", "is empty: want host:port of a server that speaks leasequery")
 	}
 	for i, s := range u.Servers {
-		c.hostPort(fmt.Sprintf("%s.servers[%d]", key, i), s)
+		c.dialled(fmt.Sprintf("%s.servers[%d]", key, i), s)
 	}
 	if len(u.Links)+len(u.RelayIDs)+len(u.RemoteIDs)+len(u.ClientIDs) == 0 {
 		c.errorf(key, "asks for nothing: give links, relay_ids, remote_ids or client_ids")
@@ -194,11 +165,15 @@ func (c *checker) identifiers(key string, hex []string, most int) {
 }
 
 func (c *checker) links(key string, links []Link) {
+	names := map[string]bool{}
 	for i, l := range links {
 		key := fmt.Sprintf("%s[%d]", key, i)
 		if l.Name == "" || len(l.Prefixes) == 0 {
 			c.errorf(key, "want a name and at least one prefix")
+		} else if names[l.Name] {
+			c.errorf(key+".name", "%q is there twice: one link has all its prefixes", l.Name)
 		}
+		names[l.Name] = true
 		for j, p := range l.Prefixes {
 			if x, err := netip.ParsePrefix(p); err != nil || !x.Addr().Is6() {
 				c.errorf(fmt.Sprintf("%s.prefixes[%d]", key, j), "%q: want an IPv6 prefix", p)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -168,8 +169,23 @@ func loadProblems(err error) []Problem {
 func plain(message string) string {
 	if rest, ok := strings.CutPrefix(message, "field "); ok {
 		if key, _, ok := strings.Cut(rest, " not found in type "); ok {
-			return fmt.Sprintf("key %q is not known", key)
+			return fmt.Sprintf("key %q is not known", key) + elsewhere[key]
 		}
 	}
-	return strings.NewReplacer("into time.Duration", "into a duration, such as 30s", "cannot construct", "cannot turn", "!!", "").Replace(message)
+	message = strings.NewReplacer("into time.Duration", "into a duration, such as 30s", "cannot construct", "cannot turn", "!!", "").Replace(message)
+	return structures.ReplaceAllStringFunc(message, func(s string) string {
+		if strings.Contains(s, "[]") {
+			return "into a list"
+		}
+		return "into a mapping of keys"
+	})
+}
+
+// structures are Go's names of lists and mappings.
+var structures = regexp.MustCompile(`into (\*?config\.\w+|\[\][\w.]+)$`)
+
+// elsewhere says of a key that is not known where it is.
+var elsewhere = map[string]string{
+	"sources":  ": is this an agent's file (leasehold feed --config, config check --feed)?",
+	"data_dir": ": is this a node's file (leasehold server --config, config check without --feed)?",
 }
