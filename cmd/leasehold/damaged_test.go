@@ -56,6 +56,7 @@ func wholeLog(t *testing.T, n *laptop.Node) string {
 // and says what to do, and that is not the end of the process by a panic. The others answer all the time. Then it is done as
 // the message says: the node joins anew, and has everything.
 func TestDamagedNodeRefuses(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, "raft.snapshot_bytes=1048576")
 	source, err := synthetic.New(synthetic.Config{Leases: 20_000, Relays: 20, Seed: 1, Valid: 86400})
 	if err != nil {

@@ -138,6 +138,7 @@ func fill(t *testing.T, path string) {
 // TestFullDisk fills the disk of a follower, then of the leader, while bindings are fed: the node ends, with an error that says
 // what was full, the others go on, and when there is space again it starts and has everything.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	c := onDisks(t, 3, func(t *testing.T, dir string) {
 		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=48m"); err != nil {
@@ -252,6 +253,7 @@ func (f *feeder) progress(t *testing.T, what string, leases uint64) {
 // the leader's for a moment, nobody is the worse for it; for longer, the others elect another leader, though the one with the
 // disk still runs. Nothing that was acknowledged is lost, and all nodes end with one state.
 func TestStalledDisk(t *testing.T) {
+	t.Parallel()
 	needMounts(t, "mkfs.ext4", "mount", "fsfreeze")
 	images := t.TempDir()
 	c := onDisks(t, 3, func(t *testing.T, dir string) { mountImage(t, filepath.Join(images, filepath.Base(dir)), dir) })

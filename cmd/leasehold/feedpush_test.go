@@ -46,6 +46,7 @@ func pushLine(n int, more string) string {
 
 // TestFeedPush feeds a real cluster with lines, good and bad, and as full statements, and copies what it has.
 func TestFeedPush(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	at := time.Now().Add(-time.Minute).Unix()
 	old := fmt.Sprintf(`,"last_transaction":%d`, at)
@@ -105,6 +106,7 @@ func TestFeedPush(t *testing.T) {
 
 // TestFeedPushKeepsRunning writes line by line to one process, and reads what it acknowledges: then every node has it.
 func TestFeedPushKeepsRunning(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	cmd := exec.CommandContext(deadline(t, time.Minute), builtBinary(t), "feed", "push", "--source", "script", "--ack", "-q", "--cluster", strings.Join(c.GRPC(), ","))
 	in, err := cmd.StdinPipe()
@@ -141,6 +143,7 @@ func TestFeedPushKeepsRunning(t *testing.T) {
 
 // TestBindingsInConflict lets two sources give one address to two clients, asks every node what lost, and settles it.
 func TestBindingsInConflict(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	theirs := strings.Replace(pushLine(1, `,"age_seconds":60`), "00:03:00", "00:04:00", 1)
 	for source, line := range map[string]string{"kea-a": pushLine(1, ""), "kea-b": theirs} {

@@ -49,7 +49,7 @@ func builtBinary(t testing.TB) string {
 			return
 		}
 		built.path = filepath.Join(built.dir, "leasehold")
-		cmd := exec.Command("go", "build", "-o", built.path, ".")
+		cmd := exec.Command("go", "build", "-trimpath", "-o", built.path, ".")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		built.out, built.err = cmd.CombinedOutput()
 	})

@@ -15,6 +15,7 @@ import (
 // TestSignalsHastenTheStop stops a node in the middle of an answer that nobody reads: the first signal leaves everything as it is,
 // the second ends the wait for addresses, the third ends the answer with QueryTerminated.
 func TestSignalsHastenTheStop(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, "drain={delay: 10m, timeout: 10m}")
 	n, ctx := c.Nodes[0], deadline(t, 2*time.Minute)
 	source, err := synthetic.New(synthetic.Config{Leases: 150_000}) // more than all buffers on the way hold

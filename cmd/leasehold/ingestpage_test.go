@@ -36,6 +36,7 @@ func goCommand(t *testing.T, dir string, env []string, args ...string) string {
 
 // TestIngestPageWorks runs the commands of docs/ingest.md as they stand there, with the nodes of a cluster in the place of its nodes.
 func TestIngestPageWorks(t *testing.T) {
+	t.Parallel()
 	bin := t.TempDir()
 	if err := os.Symlink(builtBinary(t), filepath.Join(bin, "leasehold")); err != nil {
 		t.Fatal(err)
@@ -76,6 +77,7 @@ func TestIngestPageWorks(t *testing.T) {
 
 // TestFeederExample wants docs/ingest.md to show deploy/examples/feeder as it is, and runs it.
 func TestFeederExample(t *testing.T) {
+	t.Parallel()
 	source, err := os.ReadFile("../../deploy/examples/feeder/main.go")
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +100,7 @@ func TestFeederExample(t *testing.T) {
 // TestCoredhcpExample builds, vets and tests deploy/examples/coredhcp, a module of its own, and lets its coredhcp feed a cluster. It is
 // done in a copy, in which the go command may follow what this module requires.
 func TestCoredhcpExample(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	root, err := filepath.Abs("../..")
 	if err != nil {

@@ -176,6 +176,7 @@ func (p *keaPage) await(script, text string) {
 
 // TestKeaPage: somebody with a running Kea does what docs/kea.md says, word for word, and has it in the cluster.
 func TestKeaPage(t *testing.T) {
+	t.Parallel()
 	c := newNSCluster(t, 3)
 	for _, n := range c.Nodes { // the page's nodes are 192.0.2.1 to 192.0.2.3
 		n.GRPC = n.Host.Addr4.String() + ":5470"

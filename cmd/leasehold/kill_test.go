@@ -42,6 +42,7 @@ func wantListed(s *synthetic.Source) map[string]string {
 // TestKillAnyNodeDuringIngest kills a node with -9 at random moments of an ingest of 200,000 bindings, and brings it back. The
 // feeder ends with exactly the right set on all nodes. Then all nodes are killed at once: what was acknowledged is there again.
 func TestKillAnyNodeDuringIngest(t *testing.T) {
+	t.Parallel()
 	const leases = 200_000
 	c := startCluster(t, 3)
 	seed := uint64(time.Now().UnixNano())

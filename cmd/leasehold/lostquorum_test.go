@@ -18,6 +18,7 @@ import (
 // TestLostQuorumIsRecovered loses a majority of a cluster for good. The survivor with the newest log goes on by the operator's word;
 // all others, which come back with their old disks, notice that they were left behind; empty, they join.
 func TestLostQuorumIsRecovered(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ nodes, survivors int }{{3, 1}, {5, 2}} {
 		t.Run(fmt.Sprintf("%d of %d survive", tc.survivors, tc.nodes), func(t *testing.T) {
 			t.Parallel()

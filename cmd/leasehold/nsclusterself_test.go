@@ -14,6 +14,7 @@ import (
 // TestClusterOnHosts: nodes on hosts of their own found a cluster, are fed from another host, and each answers whole; leadership
 // goes where it is wanted.
 func TestClusterOnHosts(t *testing.T) {
+	t.Parallel()
 	c := startNSCluster(t, 3)
 	relay := c.Lab.Host("relay")
 	source, err := synthetic.New(synthetic.Config{Leases: 2000, Relays: 2, Seed: 1, Valid: 86400})

@@ -82,6 +82,7 @@ func nobody() requestor.Query {
 
 // TestReadinessOfNodes takes nodes through everything that makes them not ready.
 func TestReadinessOfNodes(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, "drain={delay: 10m, timeout: 10m}", "raft.heartbeat_timeout=500ms", "raft.election_timeout=500ms",
 		"raft.leader_lease=300ms", "read.max_staleness=2s")
 	ctx := deadline(t, 2*time.Minute)
@@ -147,6 +148,7 @@ func awaitEnd(t *testing.T, ctx context.Context, n *laptop.Node) {
 
 // TestStopBeforeReady stops a node that waits for others to found a cluster with: nobody has to move away from it.
 func TestStopBeforeReady(t *testing.T) {
+	t.Parallel()
 	c, err := laptop.New(laptop.Config{Binary: builtBinary(t), Dir: t.TempDir(), Nodes: 3, Set: []string{"drain={delay: 10m, timeout: 10m}"}})
 	if err != nil {
 		t.Fatal(err)

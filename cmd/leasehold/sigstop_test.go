@@ -33,6 +33,7 @@ func laptopTarget(c *laptop.Cluster, bound time.Duration) soakTarget {
 // of the disk. And the main loop is awake at once anyhow, because the lease has run out and its timer is due. So the proposer's thread
 // would have to be held back, just there, for longer than a sync, and the timer too. Nothing forbids that, so the fast path stays off.
 func TestFrozenLeader(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	for first, rounds := 0, roundsOf(t, 2); first < rounds && !t.Failed(); first += frozenRounds {

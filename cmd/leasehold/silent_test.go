@@ -32,6 +32,7 @@ var silentDeaths = []silentDeath{
 // TestSilentDeaths: the first server of a requestor dies without a word, before it is asked or in the middle of its answer. The
 // requestor has the whole answer of the next one, nothing of the first's beside it, and does not wait for BULK_LQ_DATA_TIMEOUT.
 func TestSilentDeaths(t *testing.T) {
+	t.Parallel()
 	c := startNSCluster(t, 3)
 	relay := c.Lab.Host("relay")
 	source, err := synthetic.New(synthetic.Config{Leases: 60_000, Relays: 1, Seed: 1, Valid: 86400})

@@ -154,6 +154,7 @@ func requireDamagedAreRefused(t *testing.T, n *laptop.Node, file string) {
 
 // TestSnapshotFile: what is saved gets its name only when it is whole, and replaces nothing unasked.
 func TestSnapshotFile(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, quick...)
 	feedAll(t, c.GRPC(), 500)
 	n := c.Nodes[0]

@@ -31,6 +31,7 @@ const soakChapters = 5
 // does not say when it did: there every read is taken for one that may be as old as read.max_staleness before its call. The
 // other half of the time it is 0: then every answer was proven, and every read is strict.
 func TestRandomFaultsOfProcesses(t *testing.T) {
+	t.Parallel()
 	seed := clustertest.Seed(t)
 	for i, tc := range []struct {
 		name  string

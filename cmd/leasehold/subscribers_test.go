@@ -18,6 +18,7 @@ import (
 // end each must know exactly what the cluster has; then everything is stated anew, and none may be told anything.
 // LEASEHOLD_SUBSCRIBERS and LEASEHOLD_CHANGES say how many.
 func TestSubscribersUnderFaults(t *testing.T) {
+	t.Parallel()
 	count, changes := amount(t, "LEASEHOLD_SUBSCRIBERS", 20), amount(t, "LEASEHOLD_CHANGES", 12000)
 	seed := clustertest.Seed(t)
 	f := &faultLab{t: t, rng: rand.New(rand.NewPCG(seed, 1))}

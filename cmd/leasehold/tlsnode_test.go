@@ -117,6 +117,7 @@ func requireAnswers(t *testing.T, open net.Conn) {
 // TestTLSRequiredNode runs a node of the built program with tls.mode required: who may ask and subscribe, and that changed files count
 // without a restart while connections go on.
 func TestTLSRequiredNode(t *testing.T) {
+	t.Parallel()
 	n := &tlsNode{t: t, dir: t.TempDir()}
 	n.issue("ca")
 	n.issue("server", "::1", "node1.example", "--out", "node1")

@@ -45,7 +45,7 @@ func formerBinary(t *testing.T, commit string) string {
 		t.Fatalf("unpack %s: %v", commit, err)
 	}
 	binary := filepath.Join(dir, "leasehold-"+strings.NewReplacer("/", "-", "~", "-", "^", "-").Replace(commit))
-	build := exec.Command("go", "build", "-o", binary, "./cmd/leasehold")
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/leasehold") // what both versions have alike is compiled once
 	build.Dir, build.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", commit, err, out)

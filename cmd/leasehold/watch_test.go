@@ -27,6 +27,7 @@ func followed(t *testing.T, nodes int, set ...string) (*laptop.Cluster, *keaFile
 // TestWatchGoesOnElsewhere: what was there, what is granted, renewed, reassigned and ended is told; when the server is killed the
 // subscription goes on at another, and a later one goes on from the base time that it was told at its end. Nothing is missing then.
 func TestWatchGoesOnElsewhere(t *testing.T) {
+	t.Parallel()
 	c, f := followed(t, 3)
 	w := startWatch(t, nil, c.Leasequery(), "link-address", watchedLink, "--full")
 	w.follows(f)
@@ -71,6 +72,7 @@ func TestWatchGoesOnElsewhere(t *testing.T) {
 // TestWatchRecoversMissingData: a subscriber that was without its server for longer than ends are remembered is told so, asks for all by a
 // bulk query on a second connection, and tells what ended meanwhile.
 func TestWatchRecoversMissingData(t *testing.T) {
+	t.Parallel()
 	c, f := followed(t, 3, "active.catch_up=1s")
 	for i := range 3 {
 		f.grant(30+i, 30+i, 5, i == 0)
@@ -143,6 +145,7 @@ func awaitForgotten(t *testing.T, n *laptop.Node, since uint32) {
 
 // TestWatchIsRefused: without the switches of active leasequery every server refuses, and says why.
 func TestWatchIsRefused(t *testing.T) {
+	t.Parallel()
 	n := startCluster(t, 1).Nodes[0]
 	for set, want := range map[string]string{"active.enabled=false": "NotSupported", "active.enabled=true": "NotAllowed"} {
 		if err := n.Stop(time.Minute); err != nil {
@@ -166,6 +169,7 @@ func TestWatchIsRefused(t *testing.T) {
 
 // TestWatchBaseTimesAreClusterTime: an idle subscription is told the time of the cluster, in seconds since 2000.
 func TestWatchBaseTimesAreClusterTime(t *testing.T) {
+	t.Parallel()
 	c, f := followed(t, 1, "active.idle_interval=1s")
 	w := startWatch(t, nil, c.Leasequery(), "link-address", watchedLink, "--full")
 	w.follows(f)

@@ -11,6 +11,7 @@ import (
 // answers over TCP and UDP, and the subscription tells what changes. Then the subscription ends with QueryTerminated and goes on
 // elsewhere, while the node still answers; then the node ends, well.
 func TestPlannedStopHandsSubscriptionsOn(t *testing.T) {
+	t.Parallel()
 	c, f := followed(t, 3, "drain.delay=3s")
 	w := startWatch(t, nil, c.Leasequery(), "link-address", watchedLink, "--full")
 	w.follows(f)

@@ -17,7 +17,7 @@ func Build(dir string) (string, error) {
 		return "", fmt.Errorf("find the module's folder: %w", err)
 	}
 	path := filepath.Join(dir, "leasehold")
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/leasehold")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "./cmd/leasehold")
 	cmd.Dir = strings.TrimSpace(string(module))
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -24,6 +24,7 @@ func pushed(kea *netlab.Host) KeaConfig {
 // TestAnsweredMeansDurable: with wait-backup-ack, whoever has an answer of Kea has its lease in the cluster, although the leader is
 // killed meanwhile. The agent has no other way than push: nothing is repaired later.
 func TestAnsweredMeansDurable(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, func(kea *netlab.Host) KeaConfig {
 		c := pushed(kea)
 		c.WaitAck, c.Threads = true, 16

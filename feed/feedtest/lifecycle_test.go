@@ -115,17 +115,18 @@ func (s *scene) everywhere(n int) []*Client {
 func (s *scene) equal(step string) {
 	s.Helper()
 	begin := time.Now()
-	n, last := 0, error(nil)
-	Until(s.T, "the cluster is equal to Kea after: "+step, func(ctx context.Context) (err error) {
-		defer func() {
-			if err != nil {
-				last = err
-			}
-		}()
+	n, last := 0, error(nil) // the differences that were seen last
+	defer func() {
+		if took := time.Since(begin); last != nil && (took > 5*time.Second || s.Failed()) {
+			s.Logf("%v long: until then %v", took.Round(10*time.Millisecond), last)
+		}
+	}()
+	Until(s.T, "the cluster is equal to Kea after: "+step, func(ctx context.Context) error {
 		if err := s.agent.Awake(); err != nil {
 			return err
 		}
-		got, err := s.cluster.Bindings(ctx, s.cluster.Follower(), source)
+		node := s.cluster.Follower() // once: each question is a process
+		got, err := s.cluster.Bindings(ctx, node, source)
 		if err != nil {
 			return err
 		}
@@ -139,23 +140,21 @@ func (s *scene) equal(step string) {
 			relays[p], l.Relays = l.Relays, ""
 			want[p] = l
 		}
-		if err := Differences(want, got, time.Now()); err != nil {
-			return err // without asking for the relays
+		if last = Differences(want, got, time.Now()); last != nil {
+			return last // without asking for the relays
 		}
 		for p, l := range want {
 			l.Relays = relays[p]
 			want[p] = l
 		}
 		for _, p := range Places() {
-			if err := s.cluster.AddRelays(ctx, s.cluster.Follower(), p.Link, got); err != nil {
+			if err := s.cluster.AddRelays(ctx, node, p.Link, got); err != nil {
 				return err
 			}
 		}
-		return Differences(want, got, time.Now())
+		last = Differences(want, got, time.Now())
+		return last
 	})
-	if took := time.Since(begin); last != nil && took > 5*time.Second {
-		s.Logf("%v long: until then %v", took.Round(10*time.Millisecond), last)
-	}
 	s.Logf("%6.1fs  equal after %v: %d leases: %s", time.Since(s.began).Seconds(), time.Since(begin).Round(10*time.Millisecond), n, step)
 }
 
@@ -208,6 +207,7 @@ func TestEveryWayAtOnce(t *testing.T) {
 // lifecycle does everything that happens to leases, to Kea, to the agent and to the cluster.
 func lifecycle(t *testing.T, config func(kea *netlab.Host) KeaConfig, args func(k *Kea) []string) {
 	t.Helper()
+	t.Parallel() // it waits more than it works
 	s := newScene(t, config, args)
 	n := leases(t, 600) / 2 // each client has an address and a prefix
 	s.leases(n)
