@@ -9,10 +9,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"net"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -27,7 +24,6 @@ const (
 	pushWrite     = 60 * time.Second        // to hold it, and to take its answer
 	pushIdle      = time.Hour               // between requests: Kea keeps its connections, and a closed one may cost it an update
 	pushConns     = 256                     // connections
-	pushOctets    = 4 << 20                 // of a request's body
 	pushDrain     = 2 * time.Second         // that requests under way have when the program ends
 )
 
@@ -41,15 +37,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer cancel()
 	h := &pushHandler{server: s, started: s.config.now(), ending: ctx.Done()}
 	h.user, h.password = sha256.Sum256([]byte(s.config.PushUser)), sha256.Sum256([]byte(s.config.PushPassword))
-	var number atomic.Int64
-	conns := new(connections)
+	conns := newConnections(s)
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: pushHeader, ReadTimeout: pushRead, WriteTimeout: pushWrite, IdleTimeout: pushIdle, MaxHeaderBytes: 16 << 10,
-		ErrorLog: log.New(&errorWriter{s.log, rate.NewLimiter(rate.Every(time.Second), 20)}, "", 0),
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, uint64(number.Add(1)))
-		},
-		ConnState:                    func(c net.Conn, state http.ConnState) { conns.note(c, state, s.log) },
+		ErrorLog:                     log.New(&errorWriter{s.log, rate.NewLimiter(rate.Every(time.Second), 20)}, "", 0),
+		ConnContext:                  conns.admit,
+		ConnState:                    conns.note,
 		TLSNextProto:                 map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1 alone, as Kea speaks it
 		DisableGeneralOptionsHandler: true,
 	}
@@ -76,30 +69,6 @@ func (s *Server) Serve(ctx context.Context) error {
 	<-failed
 	conns.wait.Wait()
 	return err
-}
-
-// connKey is where a request's context has its connection's number.
-type connKey struct{}
-
-// connections counts what is open.
-type connections struct {
-	open atomic.Int64
-	wait sync.WaitGroup
-}
-
-// note closes connections that are too many. A new one goes rather than an old one: Kea keeps its own.
-func (n *connections) note(c net.Conn, state http.ConnState, log *slog.Logger) {
-	switch state {
-	case http.StateNew:
-		n.wait.Add(1)
-		if n.open.Add(1) > pushConns {
-			log.Warn("Too many connections: one is closed", "from", c.RemoteAddr(), "most", pushConns)
-			_ = c.Close() // its goroutine finds out, and StateClosed follows
-		}
-	case http.StateClosed:
-		n.open.Add(-1)
-		n.wait.Done()
-	}
 }
 
 // errorWriter logs what net/http has to say, which anybody who connects can cause.

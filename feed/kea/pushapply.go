@@ -7,21 +7,12 @@ import (
 	"time"
 )
 
-// failedLease is a lease of a request that cannot be used, as Kea lists it.
-type failedLease struct {
-	Type    json.RawMessage `json:"type,omitempty"`
-	Address json.RawMessage `json:"ip-address,omitempty"`
-	Subnet  json.RawMessage `json:"subnet-id,omitempty"`
-	Result  int             `json:"result"`
-	Message string          `json:"error-message"`
-}
-
 // apply does lease6-bulk-apply. A lease that cannot be used costs only itself, and no client its answer: the result is that of the
 // others.
 func (h *pushHandler) apply(r request, arrived time.Time, conn uint64) response {
 	var bulk struct {
-		Leases  []json.RawMessage `json:"leases"`
-		Deleted []json.RawMessage `json:"deleted-leases"`
+		Leases  list `json:"leases"`
+		Deleted list `json:"deleted-leases"`
 	}
 	if len(r.Arguments) == 0 {
 		return response{Result: resultError, Text: r.Command + ": no arguments"}
@@ -29,28 +20,31 @@ func (h *pushHandler) apply(r request, arrived time.Time, conn uint64) response 
 	if err := json.Unmarshal(r.Arguments, &bulk); err != nil {
 		return response{Result: resultError, Text: r.Command + ": " + err.Error()}
 	}
-	rows := make([]row, 0, len(bulk.Leases)+len(bulk.Deleted))
-	failed := struct {
-		Leases  []failedLease `json:"failed-leases,omitempty"`
-		Deleted []failedLease `json:"failed-deleted-leases,omitempty"`
-	}{}
+	var rows []row
+	failed := new(failures)
 	// As Kea does, ends first: a lease that is in both lists is one that there is.
-	for i, text := range bulk.Deleted {
-		if f := h.take(&rows, text, fmt.Sprintf("%s, deleted-leases[%d]", r.Command, i), true); f != nil {
-			failed.Deleted = append(failed.Deleted, *f)
+	err := bulk.Deleted.each(func(i int, text json.RawMessage) {
+		if e := h.take(&rows, text, func() string { return fmt.Sprintf("%s, deleted-leases[%d]", r.Command, i) }, true); e != nil {
+			failed.add(&failed.Deleted, text, e)
 		}
+	})
+	if err == nil {
+		err = bulk.Leases.each(func(i int, text json.RawMessage) {
+			if e := h.take(&rows, text, func() string { return fmt.Sprintf("%s, leases[%d]", r.Command, i) }, false); e != nil {
+				failed.add(&failed.Leases, text, e)
+			}
+		})
 	}
-	for i, text := range bulk.Leases {
-		if f := h.take(&rows, text, fmt.Sprintf("%s, leases[%d]", r.Command, i), false); f != nil {
-			failed.Leases = append(failed.Leases, *f)
-		}
+	if err != nil {
+		return response{Result: resultError, Text: r.Command + ": " + err.Error()}
 	}
 	h.tellClock(rows, arrived)
 	if why := h.submit(rows, len(r.Arguments), arrived, conn); why != "" {
 		return response{Result: resultError, Text: why}
 	}
 	answer := response{Text: fmt.Sprintf("Bulk apply of %d IPv6 leases completed.", len(rows))}
-	if len(failed.Leases)+len(failed.Deleted) > 0 {
+	if failed.count > 0 {
+		answer.Text += fmt.Sprintf(" %d cannot be used.", failed.count)
 		answer.Arguments = failed
 	}
 	return answer
@@ -70,37 +64,21 @@ func (h *pushHandler) tellClock(rows []row, arrived time.Time) {
 }
 
 // take appends the row of a lease in JSON, or says what is wrong with it.
-func (h *pushHandler) take(rows *[]row, text json.RawMessage, place string, deleted bool) *failedLease {
+func (h *pushHandler) take(rows *[]row, text json.RawMessage, place func() string, deleted bool) *RecordError {
 	var one row
 	if err := parseLease(text, &one); err != nil {
-		e := recordError(err, place)
+		e := recordError(err, place())
 		h.server.badRecord(e)
-		return failure(text, e)
+		return e
 	}
 	if one.relaysFail != nil {
-		h.server.logBad(&RecordError{Place: place, Field: "user-context", Kept: true, Err: one.relaysFail})
+		h.server.logBad(&RecordError{Place: place(), Field: "user-context", Kept: true, Err: one.relaysFail})
 	}
 	if deleted {
 		one.state = stateReleased
 	}
 	*rows = append(*rows, one)
 	return nil
-}
-
-// failure lists a lease as far as it tells what it is.
-func failure(text json.RawMessage, err error) *failedLease {
-	const most = 100 // octets of a member worth sending back
-	var f failedLease
-	if json.Unmarshal(text, &f) != nil {
-		f = failedLease{}
-	}
-	for _, member := range []*json.RawMessage{&f.Type, &f.Address, &f.Subnet} {
-		if len(*member) > most {
-			*member = nil
-		}
-	}
-	f.Result, f.Message = resultError, err.Error()
-	return &f
 }
 
 // single does lease6-add, -update and -del, which a script may send, or a peer that predates lease6-bulk-apply. What a script leaves out is

@@ -27,11 +27,17 @@ func (h *pushHandler) command(r request, arrived time.Time, conn uint64) respons
 			"pid": os.Getpid(), "uptime": int64(h.server.config.now().Sub(h.started).Seconds()), "reload": int64(h.server.config.now().Sub(h.started).Seconds()),
 		}}
 	case "ha-heartbeat":
-		return response{Text: "HA peer status returned.", Arguments: map[string]any{
-			"state": "backup", "date-time": h.server.config.now().UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), "scopes": []string{}, "unsent-update-count": 0,
-		}}
+		return h.heartbeat()
 	}
 	return response{Result: resultUnsupported, Text: fmt.Sprintf("'%s' command not supported: this is leasehold, a backup peer for Kea's HA hook", clip([]byte(r.Command)))}
+}
+
+// heartbeat refuses to be a partner. Kea's hook asks its failover peer alone how it is, and never a backup peer: whoever asks has been
+// told that this is its standby or secondary. It would wait for ever for such a peer to synchronise, and serve nobody meanwhile; a
+// peer that refuses is down for it, and it serves its clients.
+func (h *pushHandler) heartbeat() response {
+	h.server.complain("A Kea takes this agent for its failover partner and sends no leases: give it the role \"backup\" in Kea's configuration")
+	return response{Result: resultError, Text: "this is leasehold, a backup peer: give it the role \"backup\", it cannot be another"}
 }
 
 // pushCommands are the commands that are known.
@@ -54,7 +60,7 @@ func (h *pushHandler) submit(rows []row, octets int, arrived time.Time, conn uin
 	timer := time.NewTimer(hold)
 	defer timer.Stop()
 	if !s.queue.put(p) {
-		s.breaker.miss()
+		s.miss()
 		s.breaker.trip()
 		s.ledger.add(func(t *ServerTotals) { t.Late++ })
 		return "the cluster acknowledges nothing, and no more can be kept for it"

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -47,7 +46,8 @@ func (h *pushHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, "this is a backup peer for Kea's HA hook: commands are POSTed as JSON")
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, pushOctets))
+	body, done, err := h.body(w, r)
+	defer done()
 	arrived := h.server.config.now()
 	if err != nil {
 		h.unread(w, r, err)
@@ -59,20 +59,7 @@ func (h *pushHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	conn, _ := r.Context().Value(connKey{}).(uint64)
-	write(w, http.StatusOK, []response{h.command(asked, arrived, conn)}) // a list, as Kea answers over HTTP
-}
-
-// unread answers a request whose body did not arrive whole.
-func (h *pushHandler) unread(w http.ResponseWriter, r *http.Request, err error) {
-	h.server.badRequest(r, err)
-	h.server.breaker.miss() // what it would have said is lost
-	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request may have %d octets", tooLong.Limit))
-		return
-	}
-	w.Header().Set("Connection", "close")
-	refuse(w, http.StatusBadRequest, "the request is not whole")
+	write(w, http.StatusOK, []response{h.command(asked, arrived, h.server.prove(r))}) // a list, as Kea answers over HTTP
 }
 
 // parseRequest reads a command, bare or as the one element of a list.
@@ -96,12 +83,14 @@ func parseRequest(body []byte) (r request, err error) {
 	return r, nil
 }
 
-// refuse answers with an error that HTTP has a status for. The body is as Kea's own in such a case, an object.
+// refuse answers with an error that HTTP has a status for, and ends the connection: Kea's do not come here. The body is as Kea's own in
+// such a case, an object.
 func refuse(w http.ResponseWriter, status int, text string) {
 	result := resultError
 	if status == http.StatusUnauthorized {
 		result = status
 	}
+	w.Header().Set("Connection", "close")
 	write(w, status, response{Result: result, Text: text})
 }
 

@@ -58,7 +58,8 @@ type Server struct {
 	complaints *rate.Limiter // of bad input that is logged
 	recent     *recent
 	reread     *reread
-	held       []*held // what was stated and is not known to be acknowledged, in order; Run's
+	large      chan struct{} // a place for each long request that is being taken
+	held       []*held       // what was stated and is not known to be acknowledged, in order; Run's
 
 	mu   sync.Mutex
 	ways []*wayRun // of the present run
@@ -90,7 +91,7 @@ func NewServer(config ServerConfig) (*Server, error) {
 	s := &Server{
 		config: config, log: config.Logger, queue: newQueue(),
 		recent: newRecent(config.Leases != "", config.Control != nil),
-		reread: newReread(), complaints: rate.NewLimiter(rate.Every(lineLogPause), maxLogged),
+		reread: newReread(), large: make(chan struct{}, pushLarge), complaints: rate.NewLimiter(rate.Every(lineLogPause), maxLogged),
 	}
 	return s, nil
 }
@@ -133,6 +134,12 @@ func (s *Server) complain(message string, args ...any) {
 	if s.complaints.AllowN(s.config.now(), 1) {
 		s.log.Warn(message, args...)
 	}
+}
+
+// miss notes that a push was missed: a full statement makes it good.
+func (s *Server) miss() {
+	s.breaker.miss()
+	s.queue.wake()
 }
 
 func join(a, b string) string {

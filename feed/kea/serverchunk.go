@@ -119,7 +119,7 @@ func (p *pump) looks(ctx context.Context, w *wayRun, c chunk) error {
 func (p *pump) answered(ctx context.Context, a finding) error {
 	p.recent.advance(p.config.now())
 	if a.lost {
-		p.breaker.miss()
+		p.miss()
 		return nil
 	}
 	if !p.recent.answer(a.prefix.Addr(), a.row, a.asked).take {

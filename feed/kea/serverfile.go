@@ -3,7 +3,6 @@ package kea
 import (
 	"context"
 	"sync"
-	"time"
 )
 
 // fileWay is the way by the lease file of a Kea that can be asked how it is: what the file does not have is not gone while Kea may
@@ -11,6 +10,7 @@ import (
 type fileWay struct {
 	follower way
 	links    subnets
+	glances  <-chan struct{} // a receive tells that Kea may have ended or begun
 
 	asking sync.Mutex // held while Kea is asked, which may take long
 	vigil  *vigil     // nil: Kea cannot be asked
@@ -21,8 +21,8 @@ type fileWay struct {
 
 var _ way = (*fileWay)(nil)
 
-func newFileWay(f way, control *Control, links subnets) *fileWay {
-	w := &fileWay{follower: f, links: links}
+func newFileWay(f way, control *Control, links subnets, glances <-chan struct{}) *fileWay {
+	w := &fileWay{follower: f, links: links, glances: glances}
 	if control != nil {
 		w.vigil = newVigil(control)
 	}
@@ -78,40 +78,46 @@ func (w *fileWay) introduce(ctx context.Context, b *beginning) {
 	}
 }
 
-// look asks Kea how it is; again tells that a full statement is due.
-func (w *fileWay) look(ctx context.Context) (again bool) {
+// look asks Kea how it is; again tells that a full statement is due, away that Kea does not answer.
+func (w *fileWay) look(ctx context.Context) (again, away bool) {
 	w.asking.Lock()
 	defer w.asking.Unlock()
-	away := w.vigil.away
+	was := w.vigil.away
 	news, err := w.vigil.look(ctx)
 	if ctx.Err() != nil {
-		return false
+		return false, true
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil {
 		w.fault = err.Error()
-		return false
+		return false, true
 	}
 	w.fault, w.vigil.away = "", false
-	return news != "" || away
+	return news != "" || was, false
 }
 
 // watch passes rings on, and rings when Kea has something new.
 func (w *fileWay) watch(ctx context.Context, ring <-chan struct{}, inner chan<- struct{}) {
-	var poll <-chan time.Time
-	if w.vigil != nil {
-		t := time.NewTicker(defaultPoll)
-		defer t.Stop()
-		poll = t.C
+	pace := newPace(defaultPoll)
+	defer pace.stop()
+	if w.vigil == nil {
+		pace.stop()
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ring:
-		case <-poll:
-			if !w.look(ctx) {
+		case <-w.glances:
+			if w.vigil != nil {
+				pace.soon()
+			}
+			continue
+		case <-pace.timer.C:
+			again, away := w.look(ctx)
+			pace.looked(away)
+			if !again {
 				continue
 			}
 		}

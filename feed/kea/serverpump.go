@@ -11,6 +11,7 @@ import (
 const (
 	receiptRows = 512                   // of pushes that share a receipt, about
 	flushAfter  = 10 * time.Millisecond // that what was looked at waits for a batch to fill
+	mendPause   = 15 * time.Second      // between full statements because of missed pushes
 	lagAsk      = 2 * time.Second       // until a lease is asked for that Kea may only just get from its partner
 )
 
@@ -25,18 +26,22 @@ type pump struct {
 	vague   bool      // something in it may be older than what was forgotten
 	flush   *time.Timer
 	armed   bool // whether flush runs
+	mended  time.Time
+	again   *time.Timer // until the next full statement may be asked for because of missed pushes
 }
 
 func newPump(s *Server, sink feed.Sink) *pump {
-	p := &pump{Server: s, sink: sink, answers: make(chan finding), flush: time.NewTimer(flushAfter)}
+	p := &pump{Server: s, sink: sink, answers: make(chan finding), flush: time.NewTimer(flushAfter), again: time.NewTimer(mendPause)}
 	p.writer = &writer{server: s, sink: sink, change: newChange()}
 	p.flush.Stop()
+	p.again.Stop()
 	return p
 }
 
 // run states until ctx ends.
 func (p *pump) run(ctx context.Context) error {
 	defer p.flush.Stop()
+	defer p.again.Stop()
 	if err := p.resume(ctx); err != nil {
 		return err
 	}
@@ -64,6 +69,7 @@ func (p *pump) step(ctx context.Context, resync <-chan time.Time) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-p.queue.ready:
+	case <-p.again.C: // and mend follows
 	case <-acknowledged:
 		p.acknowledged()
 	case c := <-file:
@@ -197,7 +203,7 @@ func (p *pump) rule(h *held) {
 func (p *pump) ask(q question) {
 	p.ledger.add(func(t *ServerTotals) { t.Asked++ })
 	if !p.reread.add(q) {
-		p.breaker.miss()
+		p.miss()
 	}
 }
 
@@ -225,11 +231,19 @@ func (p *pump) release(n int) {
 	}
 }
 
-// mend asks for a full statement when pushes were missed and are taken again. The lease file misses nothing.
+// mend asks for a full statement when pushes were missed and are taken again, soon, but not one after the other: anybody who reaches
+// the listener can cause it. The lease file misses nothing.
 func (p *pump) mend() {
-	if p.breaker.tripped() || !p.breaker.missed() {
+	if !p.breaker.gaping() {
 		return
 	}
+	now := p.config.now()
+	if wait := mendPause - now.Sub(p.mended); wait > 0 {
+		p.again.Reset(wait)
+		return
+	}
+	p.mended = now
+	p.breaker.mended()
 	p.ledger.add(func(t *ServerTotals) { t.Gaps++ })
 	switch {
 	case len(p.ways) == 0:

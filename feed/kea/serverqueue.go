@@ -61,11 +61,16 @@ func (q *queue) put(h *held) bool {
 	q.rows += h.count
 	q.octets += h.octets
 	q.waiting = append(q.waiting, h)
+	q.wake()
+	return true
+}
+
+// wake has the pump look what there is to do.
+func (q *queue) wake() {
 	select {
 	case q.ready <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // much tells whether so much waits for the cluster that Kea should wait too.
@@ -127,11 +132,16 @@ func (b *breaker) miss() {
 	b.gap = true
 }
 
-// missed tells whether something was missed since it was last asked.
-func (b *breaker) missed() bool {
+// gaping tells whether something was missed that can be made good now: not while the breaker is open.
+func (b *breaker) gaping() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	was := b.gap
+	return b.gap && !b.open
+}
+
+// mended notes that a full statement was asked for.
+func (b *breaker) mended() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.gap = false
-	return was
 }

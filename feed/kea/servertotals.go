@@ -6,6 +6,7 @@ import "sync"
 type ServerTotals struct {
 	Requests uint64 // of peers, also those that could not be read
 	Unread   uint64 // of these, requests that could not be read
+	Turned   uint64 // connections that were closed because there were too many
 	Pushed   uint64 // leases and ends that arrived in them
 	Refused  uint64 // leases that could not be used, by whatever way they came
 	Degraded uint64 // leases stated without relay data or name, which cannot be used

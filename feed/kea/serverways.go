@@ -14,24 +14,35 @@ type wayRun struct {
 	file    bool // the lease file's
 	standby bool // only asked for a statement when another way has a doubt
 	ring    chan struct{}
+	glances chan struct{} // capacity 1: Kea may have ended or begun
 	chunks  chan chunk
 
 	mu      sync.Mutex
 	failure string
 }
 
+func newWayRun(file, standby bool) *wayRun {
+	return &wayRun{file: file, standby: standby, ring: make(chan struct{}, 1), glances: make(chan struct{}, 1), chunks: make(chan chunk)}
+}
+
 // newWays makes the ways that the configuration has: the lease file before pages.
 func (s *Server) newWays() (ways []*wayRun) {
-	add := func(w way, file bool) {
-		ways = append(ways, &wayRun{way: w, file: file, standby: len(ways) > 0, ring: make(chan struct{}, 1), chunks: make(chan chunk)})
+	add := func(make func(glances <-chan struct{}) way, file bool) {
+		w := newWayRun(file, len(ways) > 0)
+		w.way = make(w.glances)
+		ways = append(ways, w)
 	}
 	if s.config.Leases != "" {
 		links := subnets{control: s.config.Control, file: s.config.KeaConfig, logger: s.log}
-		add(newFileWay(newFollower(followConfig{path: s.config.Leases, logger: s.log, report: s.badLine}), s.config.Control, links), true)
+		add(func(glances <-chan struct{}) way {
+			return newFileWay(newFollower(followConfig{path: s.config.Leases, logger: s.log, report: s.badLine}), s.config.Control, links, glances)
+		}, true)
 	}
 	if s.config.Control != nil {
-		add(newWalk(walkConfig{control: s.config.Control, keaConfig: s.config.KeaConfig, page: s.config.Page, every: s.config.Resync,
-			report: s.badRecord, logger: s.log}), false)
+		add(func(glances <-chan struct{}) way {
+			return newWalk(walkConfig{control: s.config.Control, keaConfig: s.config.KeaConfig, page: s.config.Page, every: s.config.Resync, glances: glances,
+				report: s.badRecord, logger: s.log})
+		}, false)
 	}
 	return ways
 }

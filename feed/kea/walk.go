@@ -14,7 +14,6 @@ import (
 // What a walkConfig without a value means.
 const (
 	defaultPage  = 200              // leases: Kea answers no client while it makes a page, some 10 ms for so many
-	defaultPoll  = 2 * time.Second  // to notice that Kea has been restarted, or passes through an HA state
 	defaultEvery = time.Hour        // between full statements that nothing asks for
 	longestPause = time.Second      // between pages
 	firstRetry   = time.Second / 4  // after a failure
@@ -27,7 +26,8 @@ type walkConfig struct {
 	keaConfig string                            // Kea's configuration file: links come from it where Kea does not tell them; empty: none
 	page      int                               // leases of a page; 0: defaultPage
 	every     time.Duration                     // between full statements that nothing asks for; 0: defaultEvery; a tenth of it is left to chance
-	poll      time.Duration                     // between looks at Kea's health; 0: defaultPoll
+	poll      time.Duration                     // between looks at Kea's health, when nothing else suggests one; 0: defaultPoll
+	glances   <-chan struct{}                   // a receive tells that Kea may have ended or begun; nil: nobody tells
 	retry     time.Duration                     // after a failure, doubled with each up to lastRetry; 0: firstRetry
 	pause     func(time.Duration) time.Duration // between pages, by how long the last one took; nil: pausing
 	report    func(*RecordError)                // told of each lease that cannot be read; nil: nobody
@@ -142,8 +142,8 @@ func (w *walk) introduce(ctx context.Context) {
 func (w *walk) await(ctx context.Context, ring <-chan struct{}) (reason string, err error) {
 	due := time.NewTimer(jittered(w.config.every))
 	defer due.Stop()
-	poll := time.NewTicker(w.config.poll)
-	defer poll.Stop()
+	pace := newPace(w.config.poll)
+	defer pace.stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -152,8 +152,11 @@ func (w *walk) await(ctx context.Context, ring <-chan struct{}) (reason string, 
 			return "it was asked for", nil
 		case <-due.C:
 			return "the schedule", nil
-		case <-poll.C:
+		case <-w.config.glances:
+			pace.soon()
+		case <-pace.timer.C:
 			news, err := w.vigil.look(ctx)
+			pace.looked(err != nil)
 			if ctx.Err() != nil {
 				return "", context.Cause(ctx)
 			}
