@@ -23,8 +23,8 @@ import (
 // the others.
 type Air struct {
 	relay, link net.PacketConn
-	server      net.Addr // of relayed messages
-	all         net.Addr // All_DHCP_Relay_Agents_and_Servers on the link
+	servers     []net.Addr // of relayed messages
+	all         net.Addr   // All_DHCP_Relay_Agents_and_Servers on the link
 	ended       sync.WaitGroup
 
 	mu      sync.Mutex
@@ -37,10 +37,14 @@ type received struct {
 	at     time.Time
 }
 
-// NewAir opens the ways of clients on a host to a server on the same bridge, until the test ends.
-func NewAir(tb testing.TB, host *netlab.Host, server netip.Addr) *Air {
+// NewAir opens the ways of clients on a host to servers on the same bridge, until the test ends. Relays send to all of them; the
+// answer that comes first counts.
+func NewAir(tb testing.TB, host *netlab.Host, servers ...netip.Addr) *Air {
 	tb.Helper()
-	a := &Air{waiting: map[other.TransactionID]chan received{}, server: net.UDPAddrFromAddrPort(netip.AddrPortFrom(server, 547))}
+	a := &Air{waiting: map[other.TransactionID]chan received{}}
+	for _, s := range servers {
+		a.servers = append(a.servers, net.UDPAddrFromAddrPort(netip.AddrPortFrom(s, 547)))
+	}
 	var index int
 	err := host.Do(func() error {
 		i, err := net.InterfaceByName(netlab.Interface)
@@ -129,9 +133,9 @@ func (a *Air) forget(id other.TransactionID) {
 // ask sends a client's message and awaits the answer. It sends again after a second and after two more, four more… as
 // RFC 8415 (section 15) has it, for as long as ctx lets it.
 func (a *Air) ask(ctx context.Context, c *Client, m *other.Message) (*other.Message, error) {
-	conn, to, wrapped, err := a.relay, a.server, other.DHCPv6(m), error(nil)
+	conn, to, wrapped, err := a.relay, a.servers, other.DHCPv6(m), error(nil)
 	if c.Place.Relays == 0 {
-		conn, to = a.link, a.all
+		conn, to = a.link, []net.Addr{a.all}
 	} else if wrapped, err = c.wrap(m); err != nil {
 		return nil, err
 	}
@@ -139,8 +143,10 @@ func (a *Air) ask(ctx context.Context, c *Client, m *other.Message) (*other.Mess
 	answer := a.expect(m.TransactionID)
 	defer a.forget(m.TransactionID)
 	for wait := time.Second; ; wait *= 2 {
-		if _, err := conn.WriteTo(octets, to); err != nil {
-			return nil, err
+		for _, server := range to {
+			if _, err := conn.WriteTo(octets, server); err != nil {
+				return nil, err
+			}
 		}
 		again := time.NewTimer(wait)
 		select {

@@ -142,6 +142,7 @@ func (c *Client) exchange(ctx context.Context, t other.MessageType, named bool) 
 	if err != nil {
 		return err
 	}
+	c.server = reply.Options.ServerID() // who extends a lease is whom to ask next
 	return c.take(reply, t != other.MessageTypeRequest)
 }
 

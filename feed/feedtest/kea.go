@@ -72,13 +72,14 @@ func (k *Kea) Configure(c KeaConfig) {
 	}
 }
 
-// Start starts the server and waits until it serves. Kea does not start while its lease files are compacted; then it is started
-// again, as whoever watches over it would.
+// Start starts the server and waits until it serves. Kea does not start while its lease files are compacted, nor while a child of
+// the process before it, who compacts them, holds the lock of its command socket; then it is started again, as whoever watches over it
+// would.
 func (k *Kea) Start() {
 	k.tb.Helper()
 	started := false
 	Until(k.tb, "Kea answers", func(context.Context) error {
-		if !started || !k.Running() && strings.Contains(k.Output(), "lease file cleanup is in progress") {
+		if !started || !k.Running() && compacting(k.Output()) {
 			cmd := exec.Command("kea-dhcp6", "-c", k.Config)
 			cmd.Env = append(os.Environ(), "KEA_PIDFILE_DIR="+k.dir, "KEA_LOCKFILE_DIR="+k.dir)
 			k.Process = k.Host.StartCmd(cmd)
@@ -89,6 +90,11 @@ func (k *Kea) Start() {
 		}
 		return k.Try("status-get", nil, nil)
 	})
+}
+
+// compacting tells from what a Kea wrote before it ended that its lease files are being compacted.
+func compacting(output string) bool {
+	return strings.Contains(output, "lease file cleanup is in progress") || strings.Contains(output, "cannot lock socket lockfile")
 }
 
 // Try sends a command with its arguments, and decodes those of the answer into into, if there are any. A result other than 0

@@ -140,8 +140,9 @@ func (s *scene) equal(step string) {
 			relays[p], l.Relays = l.Relays, ""
 			want[p] = l
 		}
-		if last = Differences(want, got, time.Now()); last != nil {
-			return last // without asking for the relays
+		if err := Differences(want, got, time.Now()); err != nil {
+			last = err
+			return err // without asking for the relays
 		}
 		for p, l := range want {
 			l.Relays = relays[p]
@@ -152,8 +153,11 @@ func (s *scene) equal(step string) {
 				return err
 			}
 		}
-		last = Differences(want, got, time.Now())
-		return last
+		err = Differences(want, got, time.Now())
+		if err != nil {
+			last = err
+		}
+		return err
 	})
 	s.Logf("%6.1fs  equal after %v: %d leases: %s", time.Since(s.began).Seconds(), time.Since(begin).Round(10*time.Millisecond), n, step)
 }
