@@ -32,6 +32,7 @@ type Agent struct {
 	source   Source
 	ledger   ledger
 	standing standing
+	outage   outage
 	now      func() time.Time
 
 	at      int       // index of the address in use
@@ -47,6 +48,9 @@ func New(config Config, source Source) (*Agent, error) {
 	}
 	return &Agent{config: config, source: source, now: time.Now, standing: standing{due: make(chan struct{}, 1)}}, nil
 }
+
+// log is the log of what concerns the source.
+func (a *Agent) log() *slog.Logger { return a.config.Logger.With("source", a.config.Source) }
 
 // Totals is what was done so far. It may be called at any time from any goroutine.
 func (a *Agent) Totals() Totals { return a.ledger.read(a.now()) }
@@ -70,7 +74,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		if !errors.Is(err, errEpochLost) {
 			return err
 		}
-		a.config.Logger.Warn("The cluster no longer knows this session; the source begins anew", "source", a.config.Source, "error", err)
+		a.log().Warn("The cluster no longer knows this session; the source begins anew", "error", err)
 		if err := a.pause(ctx, err); err != nil {
 			return err
 		}
@@ -119,11 +123,7 @@ func (a *Agent) recover(ctx context.Context, w *window, err error, welcomed bool
 		}
 		return nil
 	}
-	level := slog.LevelInfo
-	if a.failed >= len(a.config.Cluster) {
-		level = slog.LevelWarn // every node had its turn
-	}
-	a.config.Logger.Log(ctx, level, "A session ended; the next address is tried", "source", a.config.Source, "error", err)
+	a.outage.failed(a.log(), a.failed+1 >= len(a.config.Cluster), w, err, a.now())
 	return a.pause(ctx, err)
 }
 
@@ -136,9 +136,9 @@ func (a *Agent) refuse(c *ingestv1.Change, err error) {
 	a.ledger.add(func(t *Totals) { t.Refused++; refused = t.Refused })
 	switch {
 	case refused <= maxLogged:
-		a.config.Logger.Error("A change was refused and left out", "source", a.config.Source, "change", describe(c), "error", err)
+		a.log().Error("A change was refused and left out", "change", describe(c), "error", err)
 	case refused == maxLogged+1:
-		a.config.Logger.Error("More changes were refused; from here on they are counted only", "source", a.config.Source, "error", err)
+		a.log().Error("More changes were refused; from here on they are counted only", "error", err)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,38 +30,6 @@ type session struct {
 	welcomed bool // whether the node took the session
 	reports  bool // whether reports are taken
 	acked    bool // whether it acknowledged anything, by its welcome or later
-}
-
-// watchdog ends a session when an answer is owed for too long. It begins with one owed: the welcome.
-type watchdog struct {
-	mu    sync.Mutex
-	after time.Duration
-	owed  func() bool
-	timer *time.Timer
-}
-
-func newWatchdog(after time.Duration, owed func() bool, bite func()) *watchdog {
-	return &watchdog{after: after, owed: owed, timer: time.AfterFunc(after, bite)}
-}
-
-// look begins the wait anew if something is owed, and ends it if not. What is owed is looked up under the lock: else a sender
-// and a receiver that look at the same time could leave the wait ended with something owed.
-func (d *watchdog) look() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.owed() {
-		d.timer.Reset(d.after)
-	} else {
-		d.timer.Stop()
-	}
-}
-
-// stop ends the wait for good.
-func (d *watchdog) stop() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.owed = func() bool { return false }
-	d.timer.Stop()
 }
 
 // run feeds the node at the address until everything is acknowledged (nil) or the stream breaks. The error is a gRPC status, or
@@ -143,6 +110,9 @@ func (s *session) welcome() error {
 	s.agent.ledger.add(func(t *Totals) { t.Sessions++ })
 	s.acked = done != tally{}
 	s.book(done, nil)
+	if s.acked || s.window.idle() {
+		s.agent.outage.over(s.agent.log(), s.node, s.window, s.now())
+	}
 	s.watch.look()
 	return nil
 }
@@ -246,6 +216,9 @@ func (s *session) take(answer *ingestv1.FeedResponse) error {
 		done, err := s.window.acknowledge(r.Ack.GetSequence())
 		if err != nil {
 			return err
+		}
+		if !s.acked {
+			s.agent.outage.over(s.agent.log(), s.node, s.window, s.now())
 		}
 		s.acked = true
 		s.book(done, r.Ack)

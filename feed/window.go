@@ -198,6 +198,16 @@ func (w *window) lag(now time.Time) time.Duration {
 	return max(0, now.Sub(w.pending[0].taken))
 }
 
+// waiting is how many changes are not acknowledged, and the octets of memory that they take.
+func (w *window) waiting() (changes, octets int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range w.pending {
+		changes += b.tally.changes()
+	}
+	return changes, w.octets
+}
+
 // owed tells whether the node is to answer: an acknowledgement or, when all is acknowledged, the end of the stream.
 func (w *window) owed() bool {
 	w.mu.Lock()
