@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/leasehold/leasehold/fsm/binding"
 )
@@ -27,7 +28,8 @@ type Warning struct {
 // the prefixes; delegated prefixes (pd-pools) are not on the link and so are none of its prefixes. Everything else is passed
 // over. The error is a *ConfigError, or that of opening the file.
 //
-// A subnet without id, which Kea before 3.0 numbers itself, gives a link without that name, and a Warning.
+// A subnet without id, which Kea before 3.0 numbers itself, gives a link without that name, and a Warning. A link that the cluster
+// does not take, because it is larger than a link may be, is left out, with a Warning.
 func ReadConfig(path string) ([]binding.Link, []Warning, error) {
 	source, err := readConfigFile(path)
 	if err != nil {
@@ -47,7 +49,7 @@ func parseConfig(path string, source []byte) ([]binding.Link, []Warning, error) 
 
 // readLinks is ReadConfig of the text.
 func readLinks(text *flat) ([]binding.Link, []Warning, error) {
-	c := &configReader{flat: text, json: reader{src: text.text, trailing: true}, ids: map[uint32]int{}, labels: map[string]int{}}
+	c := &configReader{flat: text, json: reader{src: text.text, trailing: true, octets: true}, ids: map[uint32]int{}, labels: map[string]int{}}
 	if err := c.read(); err != nil {
 		offset := c.json.pos
 		var syntax *syntaxError
@@ -144,7 +146,7 @@ func (c *configReader) sharedNetwork() error {
 		case "name":
 			var text []byte
 			text, err = c.json.string()
-			name = string(text)
+			name = readable(text)
 		case "relay":
 			relays, err = c.relay()
 		case "subnet6":
@@ -171,6 +173,18 @@ func (c *configReader) sharedNetwork() error {
 		relays = append(relays, s.relays...)
 	}
 	return c.define(at, "shared-network "+name, relays, subnets)
+}
+
+// readable is a name in UTF-8. Kea takes names as they are, of any octets: others are of ISO 8859-1, mostly.
+func readable(name []byte) string {
+	if utf8.Valid(name) {
+		return string(name)
+	}
+	runes := make([]rune, len(name))
+	for i, c := range name {
+		runes[i] = rune(c)
+	}
+	return string(runes)
 }
 
 // subnet takes one element of subnet6.
@@ -280,7 +294,8 @@ func (c *configReader) define(at int, label string, relays []netip.Addr, subnets
 	slices.SortFunc(l.Relays, netip.Addr.Compare)
 	l.Relays = slices.Compact(l.Relays)
 	if err := l.Validate(); err != nil {
-		return c.failAt(at, "%w", err)
+		c.warn(at, "%s is left out: %v", label, err)
+		return nil
 	}
 	c.links = append(c.links, l)
 	return nil

@@ -114,7 +114,6 @@ func TestBadConfig(t *testing.T) {
 		"no prefix":           {in(`"subnet6": [ { "id": 1 } ]`), 3, 14, "without its prefix"},
 		"bad prefix":          {in(`"subnet6": [ { "id": 1, "subnet": "2001:db8::/129" } ]`), 3, 35, "subnet"},
 		"IPv4 prefix":         {in(`"subnet6": [ { "id": 1, "subnet": "192.0.2.0/24" } ]`), 3, 35, "not IPv6"},
-		"default prefix":      {in(`"subnet6": [ { "id": 1, "subnet": "::/0" } ]`), 3, 14, "unicast"},
 		"id is text":          {in(`"subnet6": [ { "id": "1", "subnet": "2001:db8::/64" } ]`), 3, 22, "want a number"},
 		"id too large":        {in(`"subnet6": [ { "id": 4294967295, "subnet": "2001:db8::/64" } ]`), 3, 22, "whole number"},
 		"id twice":            {in(`"subnet6": [ { "id": 1, "subnet": "2001:db8::/64" },` + "\n" + ` { "id": 1, "subnet": "2001:db8:1::/64" } ]`), 4, 2, "also that of the subnet at"},
@@ -141,6 +140,30 @@ func TestBadConfig(t *testing.T) {
 				t.Errorf("%v, want %d:%d and %q", bad, tc.line, tc.column, tc.says)
 			}
 		})
+	}
+}
+
+func TestLinkThatIsLeftOut(t *testing.T) {
+	path := writeFile(t, "kea.conf", `{"Dhcp6":{"subnet6":[{"id":1,"subnet":"::/0"},{"id":2,"subnet":"2001:db8::/64"}]}}`)
+	links, warnings, err := ReadConfig(path)
+	if err != nil || len(links) != 1 || links[0].Label != "subnet 2" {
+		t.Fatalf("links %v, error %v", linkTexts(links), err)
+	}
+	if len(warnings) != 1 || warnings[0].Place != (Place{path, 1, 22}) || !strings.Contains(warnings[0].Reason, "unicast") {
+		t.Errorf("warnings %v", warnings)
+	}
+}
+
+// TestNamesOfAnyOctets: Kea takes what it finds, and tells it octet by octet; the cluster takes UTF-8.
+func TestNamesOfAnyOctets(t *testing.T) {
+	for name, want := range map[string]string{
+		"Zürich": "Zürich", "Z\xfcrich": "Zürich", "Z\\u00fcrich": "Zürich", "Z\\u00c3\\u00bcrich": "Zürich",
+	} {
+		path := writeFile(t, "kea.conf", `{"Dhcp6":{"shared-networks":[{"name":"`+name+`","subnet6":[{"id":1,"subnet":"2001:db8::/64"}]}]}}`)
+		links, _, err := ReadConfig(path)
+		if err != nil || len(links) != 1 || links[0].Label != "shared-network "+want {
+			t.Errorf("%q: links %q, error %v", name, linkTexts(links), err)
+		}
 	}
 }
 

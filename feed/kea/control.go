@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -59,9 +58,7 @@ type Control struct {
 	carrier carrier
 	service bool // a control agent wants to know for whom a command is; whoever is not one does not mind
 
-	mu       sync.Mutex
-	skew     time.Duration // Kea's clock minus ours
-	measured bool
+	clock dateClock
 }
 
 // NewControl makes a Control; it opens nothing. The error wraps ErrConfig.
@@ -101,12 +98,8 @@ func NewControl(config ControlConfig) (*Control, error) {
 // Close ends connections that are idle. The Control may be used afterwards.
 func (c *Control) Close() { c.carrier.close() }
 
-// Skew is Kea's clock minus this machine's, as the newest answer over HTTP told it, within a second; measured is false when none did.
-func (c *Control) Skew() (skew time.Duration, measured bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.skew, c.measured
-}
+// Skew is Kea's clock minus this machine's, as answers over HTTP tell it, mostly within a second; measured is false when none did.
+func (c *Control) Skew() (skew time.Duration, measured bool) { return c.clock.skew() }
 
 // reply is Kea's answer to one command.
 type reply struct {
@@ -141,21 +134,12 @@ func (c *Control) ask(ctx context.Context, command string, arguments any) (reply
 		return reply{}, fmt.Errorf("%s: Kea at %s: %w", command, c.config.URL, explained(err, c.config.Timeout))
 	}
 	received := time.Now()
-	c.measure(a.date, asked, received)
+	if !a.date.IsZero() {
+		c.clock.note(a.date, asked, received)
+	}
 	r, err := parseReply(command, a)
 	r.asked, r.received = asked, received
 	return r, err
-}
-
-// measure compares the clocks. Kea's was at date or up to a second later, somewhen between asked and received.
-func (c *Control) measure(date, asked, received time.Time) {
-	if date.IsZero() {
-		return
-	}
-	skew := date.Add(time.Second / 2).Sub(asked.Add(received.Sub(asked) / 2))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.skew, c.measured = skew, true
 }
 
 // parseReply reads an answer: an object, or a list of one. Its error is a *CommandError or wraps ErrReply.

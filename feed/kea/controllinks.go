@@ -16,8 +16,8 @@ type subnets struct {
 	logger  *slog.Logger
 }
 
-// read gives the links; known is false when nobody tells them. An error is one that time may heal: Kea did not answer. That Kea does
-// not let its configuration be read, or that the file cannot be, is logged.
+// read gives the links; known is false when nobody tells them. An error is one that time may heal: Kea, or whoever stands before it,
+// did not answer as it does. That Kea does not let its configuration be read, or that the file cannot be, is logged.
 func (s *subnets) read(ctx context.Context) (links []link, known bool, err error) {
 	var warnings []Warning
 	if s.control != nil {
@@ -26,9 +26,8 @@ func (s *subnets) read(ctx context.Context) (links []link, known bool, err error
 			s.warn(warnings)
 			return links, true, nil
 		}
-		var refused *CommandError
 		var broken *ConfigError
-		if !errors.As(err, &refused) && !errors.As(err, &broken) {
+		if !errors.Is(err, ErrForbidden) && !errors.Is(err, ErrUnsupported) && !errors.Is(err, errTooLong) && !errors.As(err, &broken) {
 			return nil, false, err
 		}
 		if s.file == "" {
