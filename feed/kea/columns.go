@@ -67,8 +67,18 @@ func parseHeader(line []byte) (columns, error) {
 	}
 	for i := range requiredColumns {
 		if c.at[i] < 0 {
-			return c, fmt.Errorf("%w: no column %s", ErrHeader, columnNames[i])
+			return c, fmt.Errorf("%w: no column %s%s", ErrHeader, columnNames[i], whose(names))
 		}
 	}
 	return c, nil
+}
+
+// whose says of a header without what is needed whose it is, if it is known.
+func whose(names [][]byte) string {
+	for _, name := range names {
+		if string(name) == "client_id" {
+			return " (it is that of Kea's DHCPv4 server, whose leases are not fed: the DHCPv6 server's is kea-leases6.csv)"
+		}
+	}
+	return ""
 }

@@ -155,14 +155,14 @@ func TestControlAgentOverTLS(t *testing.T) {
 		_, err := newTestControl(t, c).version(t.Context())
 		return err
 	}
-	if err := ask(func(c *ControlConfig) { c.ServerName = "" }); err == nil || !strings.Contains(err.Error(), "server name") {
+	if err := ask(func(c *ControlConfig) { c.ServerName = "" }); err == nil || !strings.Contains(err.Error(), "set server_name") {
 		t.Errorf("the certificate bears no address: %v", err)
 	}
-	if err := ask(func(c *ControlConfig) { c.CA = "" }); err == nil || !strings.Contains(err.Error(), "as CA") {
+	if err := ask(func(c *ControlConfig) { c.CA = "" }); err == nil || !strings.Contains(err.Error(), "as ca") {
 		t.Errorf("unknown authority: %v", err)
 	}
-	if err := ask(func(c *ControlConfig) { c.Certificate, c.Key = "", "" }); err == nil {
-		t.Error("Kea answers who shows no certificate")
+	if err := ask(func(c *ControlConfig) { c.Certificate, c.Key = "", "" }); err == nil || !strings.Contains(err.Error(), "give certificate and key") {
+		t.Errorf("Kea is shown no certificate: %v", err)
 	}
 	if err := ask(func(c *ControlConfig) { c.CA = key }); err == nil || !strings.Contains(err.Error(), "no certificate in") {
 		t.Errorf("a key as CA: %v", err)
@@ -170,8 +170,8 @@ func TestControlAgentOverTLS(t *testing.T) {
 	if err := ask(func(c *ControlConfig) { c.Key = certificate }); err == nil || !strings.Contains(err.Error(), "TLS: certificate") {
 		t.Errorf("a certificate as key: %v", err)
 	}
-	if err := ask(func(c *ControlConfig) { c.URL = "http://" + at }); err == nil {
-		t.Error("Kea answers in clear")
+	if err := ask(func(c *ControlConfig) { c.URL = "http://" + at }); err == nil || !strings.Contains(err.Error(), "is it https://?") {
+		t.Errorf("in clear: %v", err)
 	}
 }
 

@@ -1,10 +1,13 @@
 package kea
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -100,15 +103,26 @@ func hookHint(library string) string {
 func networkHint(err error) string {
 	var name x509.HostnameError
 	var unknown x509.UnknownAuthorityError
+	var notTLS tls.RecordHeaderError
+	var dialled *net.OpError
+	dialling := errors.As(err, &dialled) && dialled.Op == "dial"
 	switch {
 	case errors.As(err, &name):
-		return "Kea itself does not look at names in certificates: set the server name to one that this certificate bears"
+		return "Kea itself does not look at names in certificates: set server_name to one that this certificate bears"
 	case errors.As(err, &unknown):
-		return "name the authority that made Kea's certificate as CA"
-	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+		return "name the authority that made Kea's certificate as ca"
+	case errors.As(err, &notTLS), strings.Contains(err.Error(), "first record does not look like a TLS handshake"):
+		return "no TLS is spoken there: is it http://?"
+	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: handshake failure"):
+		return "Kea asks for a certificate: give certificate and key"
+	case dialling && (errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED)):
 		return `is Kea running, and is this the address of its command API ("control-socket" of its "Dhcp6", since 3.0 "control-sockets")?`
-	case errors.Is(err, fs.ErrPermission):
-		return "this user may not use the socket: make it a member of Kea's group, _kea on Debian"
+	case dialling && errors.Is(err, fs.ErrPermission):
+		return "only Kea's user may connect to the socket: run the agent as that user, _kea on Debian"
+	case errors.Is(err, io.EOF):
+		return "closed without an answer: is it https://?"
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		return "is this the address of Kea's command API?"
 	}
 	return ""
 }

@@ -82,7 +82,7 @@ func openSet(ctx context.Context, d disk, path string) ([]leaseFile, error) {
 		case err != nil:
 			return nil, errors.Join(err, closeFiles(files))
 		case same && current == nil && rotated == nil:
-			return nil, errors.Join(fmt.Errorf("open lease file %s: %w", path, fs.ErrNotExist), closeFiles(files))
+			return nil, errors.Join(fmt.Errorf("open lease file %s: %w%s", path, fs.ErrNotExist, openHint(fs.ErrNotExist)), closeFiles(files))
 		case same && current != nil && completed != nil:
 			return []leaseFile{completed, current}, closeFiles(files[1:3])
 		case same && current != nil:
@@ -106,13 +106,24 @@ func openNames(d disk, names []string) ([]leaseFile, error) {
 	for i, name := range names {
 		f, err := d.open(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, errors.Join(fmt.Errorf("open lease file: %w", err), closeFiles(files))
+			return nil, errors.Join(fmt.Errorf("open lease file: %w%s", err, openHint(err)), closeFiles(files))
 		}
 		if err == nil {
 			files[i] = f
 		}
 	}
 	return files, nil
+}
+
+// openHint tells what people may do when a lease file cannot be opened; it may be empty.
+func openHint(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ` (is it the "name" of Kea's "lease-database"? Kea writes none with MySQL, PostgreSQL or "persist": false: then leave leases out of the source)`
+	case errors.Is(err, fs.ErrPermission):
+		return " (run the agent as Kea's user, _kea on Debian, or in its group)"
+	}
+	return ""
 }
 
 // sameFiles tells whether each name still means the file that was opened by it.

@@ -49,6 +49,9 @@ func (w *fileWay) read(ctx context.Context, ring <-chan struct{}, out func(conte
 		switch {
 		case c.begin != nil:
 			w.introduce(ctx, c.begin)
+			if err := w.links.database.follows(); err != nil {
+				return err
+			}
 			partial = c.begin.partial
 		case c.end && partial:
 			return nil
