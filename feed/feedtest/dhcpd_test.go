@@ -25,6 +25,7 @@ func TestDHCPD(t *testing.T) {
 	if _, err := exec.LookPath("dhcpd"); err != nil {
 		t.Skip("needs ISC dhcpd (Debian package isc-dhcp-server)")
 	}
+	t.Parallel()
 	lab := netlab.New(t)
 	o := &site{T: t, name: "isc-a", cluster: StartCluster(t, lab, program, 3), host: lab.Host("dhcpd")}
 	config, file := filepath.Join(lab.Dir(), "dhcpd6.conf"), filepath.Join(lab.Dir(), "dhcpd6.leases")
