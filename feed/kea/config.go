@@ -31,20 +31,20 @@ type Warning struct {
 // A subnet without id, which Kea before 3.0 numbers itself, gives a link without that name, and a Warning. A link that the cluster
 // does not take, because it is larger than a link may be, is left out, with a Warning.
 func ReadConfig(path string) ([]binding.Link, []Warning, error) {
-	source, err := readConfigFile(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read Kea's configuration: %w", err)
-	}
-	return parseConfig(path, source)
-}
-
-// parseConfig is ReadConfig of a file that has been read.
-func parseConfig(path string, source []byte) ([]binding.Link, []Warning, error) {
-	text, err := flatten(path, source)
+	text, err := openConfig(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	return readLinks(text)
+}
+
+// openConfig reads a configuration file and what it includes.
+func openConfig(path string) (*flat, error) {
+	source, err := readConfigFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read Kea's configuration: %w", err)
+	}
+	return flatten(path, source)
 }
 
 // readLinks is ReadConfig of the text.
