@@ -162,16 +162,9 @@ func TestSubscriptionToEverything(t *testing.T) {
 		d.Prefixes, d.Addresses = append(d.Prefixes, requestor.Prefix{Prefix: pd, Preferred: 50, Valid: 90}), nil // its link is known by the query only
 		later := with(of("d", 0), far, 5000, 9000, pd, 50, 90)
 		known := make(chan struct{})
-		both := func(p *peer) {
-			if p.clients(102, c) && p.done(base(102)) && p.read() && p.clients(102, d) {
-				p.done(base(102))
-			}
-		}
 		stage := newStage(t, map[string][]script{"a": {
 			subscription(0, 100, wait(known), tells(200, holds(&later)), stay),
-			func(p *peer) {
-				_ = p.clients(101, c) && p.done(base(101)) && p.read() && p.reply(status(dhcpv6.StatusNotConfigured))
-			},
+			answer(101, c), refuse(dhcpv6.StatusNotConfigured),
 		}})
 		config := Config{Links: twoLinks.Links, Active: true, Everything: true}
 		s, m := stage.source(config, "a"), newModel(t)
@@ -183,7 +176,7 @@ func TestSubscriptionToEverything(t *testing.T) {
 		if got := s.Condition().Trouble; !strings.Contains(got, "NotConfigured") || m.ends() > 0 {
 			t.Errorf("trouble %q; stated %q", got, m.lines)
 		}
-		stage.add("a", both)
+		stage.add("a", answer(102, c), answer(102, d))
 		m.until(ctx, "everything was told", func() bool { return m.ends() == 1 })
 		close(known)
 		m.until(ctx, "the change was told", func() bool { return len(m.held) == 3 })

@@ -148,6 +148,9 @@ func (r *recovery) ask(ctx context.Context, q Query, strict bool) error {
 	if err != nil {
 		return err
 	}
+	if r.subscription.watcher.config.Tolerant {
+		r.hangUp() // what such a server may say behind the end is not taken for the next answer
+	}
 	return r.check(x.base)
 }
 
