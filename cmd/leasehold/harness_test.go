@@ -111,14 +111,13 @@ func adminOf(t testing.TB, n *laptop.Node) adminv1.AdminClient {
 	return adminv1.NewAdminClient(conn)
 }
 
-// until waits for a condition.
+// until waits for a condition. It looks often at first, and less often the longer it has waited: a look may be a process.
 func until(t testing.TB, ctx context.Context, what string, condition func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
+	begun := time.Now()
 	for !condition() {
 		select {
-		case <-tick.C:
+		case <-time.After(min(max(time.Since(begun)/8, 5*time.Millisecond), 100*time.Millisecond)):
 		case <-ctx.Done():
 			t.Fatalf("wait until %s: %v", what, context.Cause(ctx))
 		}

@@ -86,7 +86,7 @@ func requireListed(t *testing.T, c *laptop.Cluster, source *synthetic.Source) {
 // feedWhileKilling feeds the source, kills two nodes, one after the other, at moments chosen by rng, and starts each again.
 func feedWhileKilling(t *testing.T, c *laptop.Cluster, source *synthetic.Source, rng *rand.Rand) {
 	t.Helper()
-	ctx := deadline(t, 2*time.Minute)
+	ctx := deadline(t, 5*time.Minute)
 	agent := newAgent(t, c, "killed", source)
 	fed := make(chan error, 1)
 	go func() { fed <- agent.Run(ctx) }()

@@ -12,14 +12,13 @@ import (
 // Patience ends waits for what never comes. No test depends on how long anything takes.
 const Patience = 5 * time.Minute
 
-// Until calls ok, often, until it returns nil. If that never happens the test fails with its last error.
+// Until calls ok until it returns nil: often at first, and less often the longer it has waited. If that never happens the test fails
+// with its last error.
 func Until(tb testing.TB, what string, ok func(ctx context.Context) error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), Patience)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for begun := time.Now(); ; {
 		err := ok(ctx)
 		if err == nil {
 			return
@@ -28,7 +27,7 @@ func Until(tb testing.TB, what string, ok func(ctx context.Context) error) {
 			tb.Fatalf("%s: %v", what, err)
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(min(max(time.Since(begun)/8, 50*time.Millisecond), 500*time.Millisecond)):
 		case <-ctx.Done():
 			tb.Fatalf("never: %s: %v", what, err)
 		}
