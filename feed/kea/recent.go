@@ -36,6 +36,7 @@ type recent struct {
 	order     []visit   // of when sayings were touched, oldest first
 	forgotten time.Time // the newest arrival that was forgotten
 	statement uint64    // the full statement that is open, or was last
+	hold      time.Time // what was touched since is not forgotten: a full statement is open; zero: none is
 }
 
 // saying is what is known of an address.
@@ -206,7 +207,8 @@ func (c *recent) advance(now time.Time) {
 	for _, v := range c.order {
 		s := c.known[v.address]
 		if s != nil && s.touched.Equal(v.touched) {
-			if now.Sub(v.touched) < recentFor && len(c.known) <= recentMost {
+			young := now.Sub(v.touched) < recentFor || (!c.hold.IsZero() && !v.touched.Before(c.hold))
+			if young && len(c.known) <= recentMost {
 				break
 			}
 			delete(c.known, v.address)
@@ -219,8 +221,14 @@ func (c *recent) advance(now time.Time) {
 	c.order = c.order[n:]
 }
 
-// begin notes that a full statement begins.
-func (c *recent) begin() { c.statement++ }
+// begin notes that a full statement begins. However long it takes, what it may lack is remembered until it is over.
+func (c *recent) begin() {
+	c.statement++
+	c.hold = c.now.Add(-lagging)
+}
+
+// over notes that no full statement is open.
+func (c *recent) over() { c.hold = time.Time{} }
 
 // unstated gives each lease that the statement did not have although it may be there: what was pushed after Kea was first looked at;
 // with pages, also what was pushed shortly before, because a Kea may get a lease from its HA partner after we do: ask tells that it

@@ -21,12 +21,16 @@ func (p *pump) chunk(ctx context.Context, w *wayRun, c chunk) error {
 	return p.looks(ctx, w, c)
 }
 
-// begin begins a full statement; one that is under way is void then.
+// begin begins a full statement; one that is under way is void then. When it was another way's, that way begins again: it had a reason.
 func (p *pump) begin(ctx context.Context, w *wayRun, b *beginning) error {
 	if p.open == w {
 		p.open = nil
+		p.recent.over()
 	}
 	if !b.partial {
+		if p.open != nil {
+			p.open.want()
+		}
 		p.recent.begin()
 		p.open, p.looked, p.vague = w, p.recent.now, false
 		if err := p.sink.BeginResync(ctx, b.linked); err != nil {
@@ -51,24 +55,36 @@ func (p *pump) end(ctx context.Context, w *wayRun) error {
 		return err
 	}
 	p.open = nil
-	if p.vague {
+	p.recent.over()
+	switch {
+	case p.vague:
 		w.want()
+	case w.file && p.doubtful != "":
+		p.askPages(w, p.doubtful) // what the file lacks was swept now
 	}
 	p.ledger.add(func(t *ServerTotals) { t.Resyncs++ })
 	return p.sink.EndResync(ctx)
 }
 
-// doubt has another way make a full statement.
+// doubt has another way make a full statement: now, and after each of this way, until the run ends.
 func (p *pump) doubt(w *wayRun, why string) {
 	p.ledger.add(func(t *ServerTotals) { t.Gaps++ })
+	p.doubtful = why
+	if !p.askPages(w, why) {
+		p.log.Error("The lease file does not tell everything, and Kea cannot be asked: leases may be missing until they are renewed", "reason", why)
+	}
+}
+
+// askPages has a way other than this one make a full statement; false: there is none.
+func (p *pump) askPages(w *wayRun, why string) bool {
 	for _, other := range p.ways {
 		if other != w {
 			p.log.Warn("The lease file does not tell everything: Kea is asked", "reason", why)
 			other.want()
-			return
+			return true
 		}
 	}
-	p.log.Error("The lease file does not tell everything, and Kea cannot be asked: leases may be missing until they are renewed", "reason", why)
+	return false
 }
 
 // events states lines of the lease file.

@@ -11,23 +11,23 @@ import (
 const (
 	receiptRows = 512                   // of pushes that share a receipt, about
 	flushAfter  = 10 * time.Millisecond // that what was looked at waits for a batch to fill
-	mendPause   = 15 * time.Second      // between full statements because of missed pushes
 	lagAsk      = 2 * time.Second       // until a lease is asked for that Kea may only just get from its partner
 )
 
 // pump is the one goroutine that states, in one run. Pushes go first.
 type pump struct {
 	*Server
-	sink    feed.Sink
-	writer  *writer
-	answers chan finding
-	open    *wayRun   // whose full statement is under way
-	looked  time.Time // when Kea was first looked at for it; zero: not yet
-	vague   bool      // something in it may be older than what was forgotten
-	flush   *time.Timer
-	armed   bool // whether flush runs
-	mended  time.Time
-	again   *time.Timer // until the next full statement may be asked for because of missed pushes
+	sink     feed.Sink
+	writer   *writer
+	answers  chan finding
+	open     *wayRun   // whose full statement is under way
+	looked   time.Time // when Kea was first looked at for it; zero: not yet
+	vague    bool      // something in it may be older than what was forgotten
+	doubtful string    // why the lease file does not tell everything; empty: it does
+	flush    *time.Timer
+	armed    bool // whether flush runs
+	mended   time.Time
+	again    *time.Timer // until the next full statement may be asked for because of missed pushes
 }
 
 func newPump(s *Server, sink feed.Sink) *pump {
@@ -107,6 +107,7 @@ func (p *pump) channels() (file, pages <-chan chunk) {
 
 // resume states what an earlier run had stated and nobody has acknowledged.
 func (p *pump) resume(ctx context.Context) error {
+	p.recent.over() // a statement of the earlier run came to no end
 	p.recent.advance(p.config.now())
 	for _, h := range p.held {
 		h.receipt = nil
@@ -228,28 +229,5 @@ func (p *pump) release(n int) {
 	p.held = p.held[n:]
 	if n > 0 && p.breaker.close() {
 		p.log.Info("The cluster acknowledges again: pushes are waited for")
-	}
-}
-
-// mend asks for a full statement when pushes were missed and are taken again, soon, but not one after the other: anybody who reaches
-// the listener can cause it. The lease file misses nothing.
-func (p *pump) mend() {
-	if !p.breaker.gaping() {
-		return
-	}
-	now := p.config.now()
-	if wait := mendPause - now.Sub(p.mended); wait > 0 {
-		p.again.Reset(wait)
-		return
-	}
-	p.mended = now
-	p.breaker.mended()
-	p.ledger.add(func(t *ServerTotals) { t.Gaps++ })
-	switch {
-	case len(p.ways) == 0:
-		p.log.Error("Pushes were lost, and there is neither a lease file nor Kea's command API to make that good")
-	case !p.ways[0].file:
-		p.log.Warn("Pushes were lost: Kea's leases are read anew")
-		p.ways[0].want()
 	}
 }

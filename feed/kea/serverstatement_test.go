@@ -39,8 +39,8 @@ func newHand(t *testing.T, followed bool) *hand {
 	}
 	s.recent = newRecent(followed, true)
 	h.pump = newPump(s, h.sink)
-	h.file = &wayRun{way: quiet{}, file: true, ring: make(chan struct{}, 1), chunks: make(chan chunk)}
-	h.pages = &wayRun{way: quiet{}, ring: make(chan struct{}, 1), chunks: make(chan chunk)}
+	h.file, h.pages = newWayRun(true, false), newWayRun(false, followed)
+	h.file.way, h.pages.way = quiet{}, quiet{}
 	if followed {
 		s.ways = append(s.ways, h.file)
 	}
@@ -188,14 +188,87 @@ func TestDoubtOfTheFileHasKeaAsked(t *testing.T) {
 	}
 }
 
+// TestFileThatDoesNotTellEverythingIsAlwaysCompleted: the rewritten file lacks the line that nobody could read, and nothing of that is
+// seen any more. What a sweep by the file removes, Kea's memory gives back.
+func TestFileThatDoesNotTellEverythingIsAlwaysCompleted(t *testing.T) {
+	h := newHand(t, true)
+	h.say(h.file, chunk{doubt: "a torn line"})
+	<-h.pages.ring
+	for range 2 {
+		h.say(h.file, chunk{begin: &beginning{}})
+		h.say(h.file, chunk{end: true})
+		if len(h.pages.ring) != 1 {
+			t.Fatal("Kea is not asked after the file's statement")
+		}
+		<-h.pages.ring
+	}
+}
+
+// TestStatementThatAnotherSupersededIsMadeAgain: there was a reason for it.
+func TestStatementThatAnotherSupersededIsMadeAgain(t *testing.T) {
+	h := newHand(t, true)
+	h.say(h.pages, chunk{begin: &beginning{}})
+	h.say(h.file, chunk{begin: &beginning{}})
+	if len(h.pages.ring) != 1 || len(h.file.ring) != 0 {
+		t.Errorf("rung: pages %d, file %d", len(h.pages.ring), len(h.file.ring))
+	}
+}
+
+// TestLongStatementForgetsNothing: Kea has got a lease from its HA partner behind the cursor, and the statement takes hours.
+func TestLongStatementForgetsNothing(t *testing.T) {
+	h := newHand(t, false)
+	h.push(numbered(1, someCLTT))
+	h.say(h.pages, chunk{begin: &beginning{}})
+	for range 100 {
+		h.now = h.now.Add(time.Minute)
+		h.say(h.pages, chunk{rows: []row{numbered(2, someCLTT)}, asked: h.tick()})
+	}
+	h.say(h.pages, chunk{end: true})
+	h.holds(1, 2)
+	h.now = h.now.Add(time.Minute)
+	h.push(numbered(3, h.now.Unix()))
+	if n := len(h.pump.recent.known); n != 1 {
+		t.Errorf("%d addresses are remembered", n)
+	}
+}
+
+// TestWayThatStandsBy makes a statement whenever it is asked for, and only then.
+func TestWayThatStandsBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := 1
+		w := newWayRun(false, true)
+		w.way = stubborn{left: &left}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); w.run(ctx, slog.New(slog.DiscardHandler)) }()
+		for range 3 {
+			synctest.Wait()
+			select {
+			case <-w.chunks:
+				t.Error("a statement that nobody asked for")
+			default:
+			}
+			w.want()
+			<-w.chunks
+		}
+		cancel()
+		<-done
+	})
+}
+
 // TestPageOlderThanWhatIsRememberedIsReadAgain because nobody knows what was pushed after it.
 func TestPageOlderThanWhatIsRememberedIsReadAgain(t *testing.T) {
 	h := newHand(t, false)
 	h.say(h.pages, chunk{begin: &beginning{}})
 	asked := h.tick()
 	h.push(numbered(1, someCLTT))
-	h.now = h.now.Add(2 * recentFor)
-	h.push(numbered(2, h.now.Unix()))
+	many := make([]row, recentMost)
+	for i := range many {
+		many[i] = leaseRow('b', someCLTT)
+		many[i].prefix = netip.MustParsePrefix(fmt.Sprintf("2001:db8:1::%x:%x/128", i>>8, i&255))
+	}
+	h.push(many...)
+	h.push(many[0])
 	h.say(h.pages, chunk{rows: []row{numbered(1, someCLTT-1)}, asked: asked})
 	h.say(h.pages, chunk{end: true})
 	if len(h.pages.ring) != 1 {

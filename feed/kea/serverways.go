@@ -72,23 +72,24 @@ func (w *wayRun) want() {
 	}
 }
 
-// run reads until ctx ends, and begins again after a failure.
+// run reads until ctx ends, and begins again after a failure. A way that stands by makes one statement whenever it is asked for.
 func (w *wayRun) run(ctx context.Context, log *slog.Logger) {
 	const first, last = time.Second, time.Minute
-	if w.standby {
-		select {
-		case <-w.ring:
-		case <-ctx.Done():
-			return
-		}
-	}
 	for wait := first; ; wait = min(2*wait, last) {
-		err := w.way.read(ctx, w.ring, w.out)
-		if ctx.Err() != nil {
-			return
+		if w.standby {
+			select {
+			case <-w.ring:
+			case <-ctx.Done():
+				return
+			}
 		}
-		if err == nil {
+		err := w.way.read(ctx, w.ring, w.out)
+		switch {
+		case ctx.Err() != nil || (err == nil && !w.standby):
 			return
+		case err == nil:
+			wait = first / 2
+			continue
 		}
 		w.fail(err.Error())
 		log.Error("Reading Kea's leases failed and is begun again", "error", err, "wait", wait)
@@ -96,6 +97,9 @@ func (w *wayRun) run(ctx context.Context, log *slog.Logger) {
 			return
 		}
 		w.fail("")
+		if w.standby {
+			w.want()
+		}
 	}
 }
 
