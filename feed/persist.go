@@ -41,6 +41,9 @@ func (p *persistent) Run(ctx context.Context, sink Sink) error {
 			return err
 		}
 		p.set(err.Error())
+		if err := sink.Flush(ctx); err != nil { // what was stated is not to wait for the next beginning
+			return err
+		}
 		if time.Since(began) > persistMax {
 			wait = persistMin
 		}

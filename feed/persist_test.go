@@ -14,21 +14,29 @@ type failing struct {
 	began []time.Time
 }
 
-func (f *failing) Run(context.Context, Sink) error {
+func (f *failing) Run(ctx context.Context, sink Sink) error {
 	f.began = append(f.began, time.Now())
 	if f.left--; f.left >= 0 {
-		return errors.New("no such file")
+		return errors.Join(sink.Change(ctx, leaseOf(f.left)), errors.New("no such file"))
 	}
 	return nil
+}
+
+// persisting is a sink into a window without bounds.
+func persisting() *sink {
+	return &sink{config: DefaultConfig(), window: newWindow(1 << 40), bodies: newBodies(1000), now: time.Now, stated: func(time.Time) {}}
 }
 
 func TestPersistentSourceBeginsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &failing{left: 9}
 		p := Persistent(f, nil)
-		done := make(chan error)
-		go func() { done <- p.Run(t.Context(), nil) }()
+		done, sink := make(chan error), persisting()
+		go func() { done <- p.Run(t.Context(), sink) }()
 		synctest.Wait()
+		if n, _ := sink.window.waiting(); n != 1 {
+			t.Errorf("%d changes are on their way that were stated before the failure, want 1", n)
+		}
 		if got := p.Condition().Trouble; got != "no such file" {
 			t.Errorf("trouble %q while it waits", got)
 		}
@@ -50,7 +58,7 @@ func TestPersistentSourceEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- Persistent(&failing{left: 1 << 30}, nil).Run(ctx, nil) }()
+		go func() { done <- Persistent(&failing{left: 1 << 20}, nil).Run(ctx, persisting()) }()
 		<-time.After(time.Hour) // of the bubble
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
@@ -132,10 +133,15 @@ func (r *reports) list() []Report {
 // source and instance.
 func (s *Service) Reports() []Report { return s.reports.list() }
 
-// clip is the beginning of a text, of at most so many octets.
+// clip is the beginning of a text, of at most so many octets, for a line on a terminal: what would control that is a space.
 func clip(s string, octets int) string {
 	if len(s) > octets {
 		s = strings.ToValidUTF8(s[:octets], "")
 	}
-	return s
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }

@@ -89,6 +89,15 @@ func TestReportsAreForgotten(t *testing.T) {
 	}
 }
 
+// TestReportsAreForATerminal: what a peer says is shown on one, and does not control it.
+func TestReportsAreForATerminal(t *testing.T) {
+	r := newReports()
+	r.take(aSession("kea"), &ingestv1.Report{Instance: "a\x1b[2J", Trouble: "no\r\nsuch\u009b file"})
+	if got := r.list()[0].Report; got.GetInstance() != "a [2J" || got.GetTrouble() != "no  such  file" {
+		t.Errorf("instance %q, trouble %q", got.GetInstance(), got.GetTrouble())
+	}
+}
+
 // A session that ended after the same agent's next one began does not end that.
 func TestOldSessionDoesNotEndTheNew(t *testing.T) {
 	r := newReports()

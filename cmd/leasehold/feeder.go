@@ -32,9 +32,7 @@ type feederProcess struct {
 	listener   net.Listener // nil where HTTP is off
 	health     *health.Server
 	supervisor supervisor
-
-	mu     sync.Mutex
-	agents []*feed.Agent // of the sources, in their order; nil while none runs
+	running    *running
 }
 
 // feederSource is a source of the configuration with what it listens on.
@@ -49,7 +47,7 @@ type feederSource struct {
 func assembleFeeder(cfg config.Feeder, log *slog.Logger) (_ *feederProcess, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	f := &feederProcess{cfg: cfg, log: log, metrics: feed.NewMetrics(registry), agents: make([]*feed.Agent, len(cfg.Sources)), supervisor: supervisor{log}}
+	f := &feederProcess{cfg: cfg, log: log, metrics: feed.NewMetrics(registry), running: newRunning(len(cfg.Sources)), supervisor: supervisor{log}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.close())
@@ -143,9 +141,7 @@ func (f *feederProcess) feed(ctx context.Context, i int) {
 			log.Error("The agent cannot be made", "error", err)
 			return
 		}
-		f.set(i, agent)
-		err = agent.Run(ctx)
-		f.set(i, nil)
+		err = f.running.run(ctx, i, agent)
 		if ctx.Err() != nil {
 			return
 		}
@@ -158,10 +154,4 @@ func (f *feederProcess) feed(ctx context.Context, i int) {
 			return
 		}
 	}
-}
-
-func (f *feederProcess) set(i int, a *feed.Agent) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.agents[i] = a
 }
