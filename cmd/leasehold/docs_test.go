@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/leasehold/leasehold/cluster/rpc"
 	"github.com/leasehold/leasehold/cmd/leasehold/config"
 	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
+	"github.com/leasehold/leasehold/feed"
 	"github.com/leasehold/leasehold/protocol/bulk"
 	"github.com/leasehold/leasehold/protocol/leasequery"
 	"github.com/leasehold/leasehold/protocol/starttls"
@@ -202,23 +204,31 @@ func TestPagesNameRealMetrics(t *testing.T) {
 	ingest.NewMetrics(d)
 	registerNodeMetrics(d, nil, nil)
 	d.names[metricDrain] = true
+	agents := &describedMetrics{names: map[string]bool{}}
+	feed.NewMetrics(agents)
+	maps.Copy(d.names, agents.names)
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) < 4 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	named := 0
+	named := map[string]int{}
 	for _, page := range append(pages, "../../README.md", "../../CHANGELOG.md") {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range regexp.MustCompile(`leasehold_[a-z_]+[a-z]`).FindAllString(string(text), -1) {
-			if named++; !d.names[name] {
+			if named[name]++; !d.names[name] {
 				t.Errorf("%s names %s, which is no metric", page, name)
 			}
 		}
 	}
-	if named < 10 {
-		t.Errorf("only %d metrics are named: is the pattern right?", named)
+	if len(named) < 10 {
+		t.Errorf("only %d metrics are named: is the pattern right?", len(named))
+	}
+	for name := range agents.names {
+		if named[name] == 0 {
+			t.Errorf("no page tells of an agent's %s", name)
+		}
 	}
 }
