@@ -92,3 +92,13 @@ func (v *vigil) weigh(h health) (lacking string) {
 	}
 	return lacking
 }
+
+// paired tells whether an HA partner may wait for this Kea, as of the last look.
+func (v *vigil) paired() bool {
+	for _, p := range v.last.pairs {
+		if p.state != "passive-backup" {
+			return true
+		}
+	}
+	return false
+}

@@ -15,7 +15,6 @@ import (
 const (
 	defaultPage  = 200              // leases: Kea answers no client while it makes a page, some 10 ms for so many
 	defaultEvery = time.Hour        // between full statements that nothing asks for
-	longestPause = time.Second      // between pages
 	firstRetry   = time.Second / 4  // after a failure
 	lastRetry    = 10 * time.Second // Kea is back soon, or somebody is working on it
 )
@@ -29,13 +28,10 @@ type walkConfig struct {
 	poll      time.Duration                     // between looks at Kea's health, when nothing else suggests one; 0: defaultPoll
 	glances   <-chan struct{}                   // a receive tells that Kea may have ended or begun; nil: nobody tells
 	retry     time.Duration                     // after a failure, doubled with each up to lastRetry; 0: firstRetry
-	pause     func(time.Duration) time.Duration // between pages, by how long the last one took; nil: pausing
+	pause     func(time.Duration) time.Duration // between pages, by how long the last one took; nil: as pagePace says
 	report    func(*RecordError)                // told of each lease that cannot be read; nil: nobody
 	logger    *slog.Logger                      // nil: none
 }
-
-// pausing leaves Kea to its clients for four times as long as a page took, so that it is busy with pages for a fifth of the time.
-func pausing(took time.Duration) time.Duration { return min(4*took, longestPause) }
 
 // walk is the way by lease6-get-page. It makes full statements only: at the beginning, when asked to, from time to time, and when
 // something happened that only one mends: Kea was away, has been restarted or has read its configuration anew, or has got from its
@@ -68,9 +64,6 @@ func newWalk(config walkConfig) *walk {
 	}
 	if config.retry <= 0 {
 		config.retry = firstRetry
-	}
-	if config.pause == nil {
-		config.pause = pausing
 	}
 	if config.report == nil {
 		config.report = func(*RecordError) {}

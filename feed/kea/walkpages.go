@@ -99,7 +99,7 @@ type pageTally struct {
 
 // pages states all pages.
 func (w *walk) pages(ctx context.Context, out func(context.Context, chunk) error) (t pageTally, err error) {
-	cursor, circle := firstPage, newCircle()
+	cursor, circle, pause := firstPage, newCircle(), w.pacer()
 	for {
 		var p page
 		failed, err := w.insist(ctx, func() (err error) {
@@ -130,10 +130,19 @@ func (w *walk) pages(ctx context.Context, out func(context.Context, chunk) error
 			return t, &faultError{fmt.Errorf("lease6-get-page from %s: %w: it goes in a circle", p.cursor, ErrReply)}
 		}
 		cursor = p.cursor
-		if err := pauseFor(ctx, w.config.pause(p.took)); err != nil {
+		if err := pauseFor(ctx, pause(ctx, p.took)); err != nil {
 			return t, err
 		}
 	}
+}
+
+// pacer gives the pauses of one statement.
+func (w *walk) pacer() func(context.Context, time.Duration) time.Duration {
+	if w.config.pause != nil {
+		return func(_ context.Context, took time.Duration) time.Duration { return w.config.pause(took) }
+	}
+	p := &pagePace{control: w.config.control, served: w.vigil.paired()}
+	return p.pause
 }
 
 // unchanged looks whether Kea still is the one with which the statement began. The error wraps errAnew, or is the end of ctx.
