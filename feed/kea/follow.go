@@ -33,11 +33,15 @@ type followConfig struct {
 // It begins with a full statement of the file set, and the first line of the lease file that the statement does not have is the
 // first that it tells as an event: nothing is missing between the two and nothing is in both, also when Kea rotates meanwhile. After
 // a rotation it goes on in the new file if that is the direct successor. When it is not, or is not known to be (more than one
-// rotation since it was looked at, lease6-write, a file that an operator replaced or truncated), a full statement tells what is so.
+// rotation since it was looked at, one and lease6-write, a file that an operator replaced, truncated or wrote anew), a full statement
+// tells what is so.
 //
 // Where it has read to is not kept for the next start. A start must state everything in any case: what happened while nobody read
 // may have been compacted away with all traces of the leases that ended, and a position in a file does not tell what the cluster
 // has got. A full statement costs seconds and cannot be wrong.
+//
+// A full statement after lease6-write has what the files say, and Kea would load: a lease that ended between the last LFC and that
+// command is there again, as .2 has it and nothing tells of its end.
 //
 // It tells of a line that nobody can read as a doubt, with each statement anew as long as Kea has not compacted it away, because
 // Kea's memory knows the lease and the file does not. Everything that keeps it from the file (not there yet, no permission, no

@@ -1,9 +1,16 @@
 package kea
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 // journeys are scripts of a server on a new file set.
@@ -159,4 +166,104 @@ func steps(call, jump, pace int) int {
 		return 1
 	}
 	return 0
+}
+
+// unlisted is a disk whose folders may be entered and not listed.
+type unlisted struct{ *stage }
+
+func (unlisted) siblings(string) ([]string, error) { return nil, fs.ErrPermission }
+
+// TestFollowerInAFolderThatCannotBeListed: rotations are followed all the same, each by a full statement, as Kea does not tell whether
+// lease6-write came too.
+func TestFollowerInAFolderThatCannotBeListed(t *testing.T) {
+	for _, name := range []string{"rotation", "two rotations", "lease6-write", "a rotation after lease6-write"} {
+		for pace := range 12 {
+			t.Run(fmt.Sprint(name, " ", pace), func(t *testing.T) {
+				k := begin(t)
+				defer k.close()
+				g := newStage(journeys[name](k), func(g *stage, idle bool) int {
+					if idle || (pace > 0 && g.calls%pace == 0) {
+						return 1
+					}
+					return 0
+				})
+				f := g.follower(k.path)
+				f.disk = unlisted{g}
+				if err := g.play(t.Context(), f, newAudit(k)); err != nil {
+					t.Error(err)
+				}
+				if f.trouble() != "" || (pace == 0 && f.counts().gaps == 0) {
+					t.Errorf("trouble %q, %+v", f.trouble(), f.counts())
+				}
+			})
+		}
+	}
+}
+
+// TestWhatTheTimesOfFilesProve: after lease6-write its file succeeds the one that it replaced, unless LFC has made something since then,
+// or perhaps has.
+func TestWhatTheTimesOfFilesProve(t *testing.T) {
+	at := time.Unix(1_800_000_000, 0)
+	for compacted, direct := range map[time.Duration]bool{-time.Hour: true, -time.Nanosecond: true, 0: false, time.Nanosecond: false} {
+		path := writeFile(t, "kea-leases6.csv", sampleHeader+sampleRow(nil))
+		file, err := realDisk{}.open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, err := newReading(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &chain{disk: realDisk{}, clock: time.Now, path: path, files: []*reading{last}}
+		err = errors.Join(os.Rename(path, path+".bak77"), os.Chtimes(path+".bak77", at, at),
+			os.WriteFile(path+".2", nil, 0o600), os.Chtimes(path+".2", at.Add(compacted), at.Add(compacted)),
+			os.WriteFile(path, []byte(sampleHeader), 0o600), c.look())
+		if err != nil {
+			t.Error(err)
+		}
+		if got := c.broken == nil && len(c.files) == 2; got != direct {
+			t.Errorf("LFC's file %v after the last line: %d files, %v", compacted, len(c.files), c.broken)
+		}
+		if err := c.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestTrace: the last octets, whatever the pieces in which they came.
+func TestTrace(t *testing.T) {
+	text := []byte(strings.Repeat(sampleHeader, 20))
+	for piece := 1; piece < 1500; piece += 13 {
+		var got trace
+		end := 0
+		for p := range slices.Chunk(text, piece) {
+			got.add(p)
+			end += len(p)
+			want := text[max(0, end-len(got.octets)):end]
+			if !bytes.Equal(got.octets[:got.n], want) {
+				t.Fatalf("pieces of %d: %q, want %q", piece, got.octets[:got.n], want)
+			}
+		}
+	}
+}
+
+// TestPlainRotationIsFollowed: no statement is needed for what the kernel tells in time, also with lease6-write, and each line is an
+// event.
+func TestPlainRotationIsFollowed(t *testing.T) {
+	for name, rotations := range map[string]uint64{"rotation": 1, "two rotations": 2, "lease6-write": 1, "a crash in a row, then a rotation": 1} {
+		k := begin(t)
+		g := newStage(journeys[name](k), func(_ *stage, idle bool) int { return map[bool]int{true: 1}[idle] })
+		f, a := g.follower(k.path), newAudit(k)
+		first := len(k.entries)
+		if err := g.play(t.Context(), f, a); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		want := followCounts{statements: 1, lines: uint64(len(k.entries) - first), refused: f.counts().refused, rotations: rotations}
+		if got := f.counts(); got != want || a.begins != 1 {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+		if err := k.close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -42,6 +42,7 @@ type told struct{ broken, removed bool }
 type gap struct {
 	reason string
 	doubt  bool // whether Kea may know leases that its files do not have
+	spoilt bool // whether the last file is not to be read on: the place to do that is lost
 }
 
 func (g *gap) Error() string { return g.reason }
@@ -64,9 +65,17 @@ func (c *chain) look() error {
 		return c.succeed(last)
 	}
 	c.removed, c.told.removed = false, false
-	if now.Size() < last.next.offset {
-		c.broken = &gap{"the lease file was truncated", true}
-		last.next = mark{offset: now.Size(), number: last.next.number}
+	switch size := now.Size(); {
+	case size < last.next.offset:
+		c.broken = &gap{reason: "the lease file was truncated", doubt: true, spoilt: true}
+	case size > last.next.offset:
+		rewritten, err := last.rewritten()
+		if err != nil {
+			return err
+		}
+		if rewritten {
+			c.broken = &gap{reason: "the lease file was written anew in its place", doubt: true, spoilt: true}
+		}
 	}
 	return nil
 }
@@ -85,10 +94,7 @@ func (c *chain) absent(last *reading) error {
 		return err
 	}
 	replaced, _, err := c.dumped(last)
-	if err != nil {
-		return err
-	}
-	c.removed = c.removed || (!rotated && !replaced)
+	c.removed = c.removed || (!rotated && !replaced && err == nil)
 	return fmt.Errorf("look at lease file %s: %w", c.path, fs.ErrNotExist)
 }
 
@@ -114,29 +120,29 @@ func (c *chain) succeed(last *reading) error {
 }
 
 // judge breaks the chain unless what was opened just now succeeds the last file. It does after lease6-write too, which dumps Kea's
-// memory into a new file: the last then has a name with .bak, and LFC has made nothing since.
+// memory into a new file: the last then has a name with .bak, and LFC has made nothing since. In a folder that may be entered and
+// not listed nobody knows whether lease6-write came too.
 func (c *chain) judge(last *reading) error {
 	rotated, err := c.isLast(last, c.path+".1")
 	if err != nil {
 		return err
 	}
-	replaced, again, err := c.dumped(last)
-	if err != nil {
-		return err
-	}
+	replaced, again, hidden := c.dumped(last)
 	compacted, err := c.compacted(last)
-	switch direct := (rotated || (replaced && !compacted)) && !again; {
+	switch direct := (rotated || (replaced && !compacted)) && !again && hidden == nil; {
 	case err != nil:
 		return err
 	case direct && len(c.files) < maxChained:
 	case direct:
-		c.broken = &gap{"the lease file was rotated often while nothing could be read", false}
+		c.broken = &gap{reason: "the lease file was rotated often while nothing could be read"}
 	case replaced || again:
-		c.broken = &gap{"lease6-write replaced the lease file, and it was rotated", false}
+		c.broken = &gap{reason: "lease6-write replaced the lease file, and it was rotated"}
+	case hidden != nil && (rotated || compacted):
+		c.broken = &gap{reason: fmt.Sprintf("the lease file was rotated, and perhaps replaced too: %v", hidden)}
 	case compacted:
-		c.broken = &gap{"the lease file was rotated, and perhaps more than once", false}
+		c.broken = &gap{reason: "the lease file was rotated, and perhaps more than once"}
 	default:
-		c.broken = &gap{"the lease file was replaced, and not by Kea", !c.removed}
+		c.broken = &gap{reason: "the lease file was replaced, and not by Kea", doubt: !c.removed}
 	}
 	return nil
 }

@@ -273,23 +273,29 @@ func readNaively(paths ...string) (leases map[netip.Addr]entry, bad int, err err
 			return nil, 0, err
 		}
 		for i, line := range strings.SplitAfter(string(text), "\n") {
-			fields := strings.Split(line, ",")
 			if i == 0 || line == "" {
 				continue
 			}
-			a, err := netip.ParseAddr(fields[0])
-			number, failed := 0, err
-			if len(fields) == 18 && failed == nil {
-				number, failed = strconv.Atoi(fields[7])
-			}
-			if len(fields) != 18 || failed != nil || !strings.HasSuffix(line, "\n") {
+			e, ok := readEntry(line)
+			if !ok {
 				bad++
 				continue
 			}
-			entry{a, number, fields[2] != "0"}.apply(leases)
+			e.apply(leases)
 		}
 	}
 	return leases, bad, nil
+}
+
+// readEntry reads a whole line with its end.
+func readEntry(line string) (e entry, ok bool) {
+	fields := strings.Split(line, ",")
+	if len(fields) != 18 || !strings.HasSuffix(line, "\n") {
+		return entry{}, false
+	}
+	a, err := netip.ParseAddr(fields[0])
+	number, failed := strconv.Atoi(fields[7])
+	return entry{a, number, fields[2] != "0"}, err == nil && failed == nil
 }
 
 // readSet reads a file set that does not change.

@@ -274,6 +274,18 @@ func TestFollowerAfterAnOperator(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, 1, "truncated"},
+		"restored in its place": {func(t *testing.T, path string) {
+			file, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := file.WriteString(sampleHeader + row(5) + row(6) + row(7) + row(8) + row(9) + row(10)); err != nil {
+				t.Fatal(err)
+			}
+			if err := file.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}, 6, "anew"},
 		"replaced":                            {func(t *testing.T, path string) { move(t, path, sampleHeader+row(8)+row(9)) }, 2, "not by Kea"},
 		"replaced by one of the older schema": {func(t *testing.T, path string) { move(t, path, old+oldRow(9)) }, 1, "not by Kea"},
 		"rotated into the older schema": {func(t *testing.T, path string) {

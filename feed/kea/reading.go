@@ -1,6 +1,7 @@
 package kea
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,20 @@ func newReading(file leaseFile) (*reading, error) {
 		return nil, fmt.Errorf("look at open lease file: %w", err)
 	}
 	return &reading{file: file, info: info}, nil
+}
+
+// rewritten tells whether something else is in the file by now where it was read last.
+func (r *reading) rewritten() (bool, error) {
+	before := r.next.trace.octets[:r.next.trace.n]
+	if len(before) == 0 {
+		return false, nil // nothing was read
+	}
+	now := make([]byte, len(before))
+	n, err := r.file.ReadAt(now, r.next.offset-int64(len(before)))
+	if n < len(before) && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read lease file %s: %w", r.file.Name(), err)
+	}
+	return !bytes.Equal(now[:n], before), nil
 }
 
 // beatLines is after how many lines something else has its turn while a file is read.

@@ -26,7 +26,7 @@ type row struct {
 	iaid       uint32
 	valid      uint32
 	preferred  uint32
-	expire     int64  // seconds since 1970
+	expire     int64  // seconds since 1970, at most maxExpire
 	subnet     []byte // the subnet's id, as text
 	state      uint8
 	fqdnFwd    bool
@@ -35,6 +35,10 @@ type row struct {
 	relays     []relay
 	relaysFail error // why the relay data of a lease in force cannot be used
 }
+
+// maxExpire bounds when leases run out, so that arithmetic with times cannot overflow. The last transaction of a lease in force has
+// the cluster's 32 bits of seconds, and so has its lifetime.
+const maxExpire = 2 * math.MaxUint32
 
 // transaction is when the client last spoke to Kea, in seconds since 1970.
 func (r *row) transaction() int64 { return r.expire - int64(r.valid) }
@@ -91,7 +95,7 @@ func (p *parser) parse(line []byte) error {
 		most   uint64
 		value  uint64
 	}{
-		{colValid, math.MaxUint32, 0}, {colExpire, math.MaxInt64, 0}, {colSubnet, math.MaxUint32, 0}, {colPreferred, math.MaxUint32, 0},
+		{colValid, math.MaxUint32, 0}, {colExpire, maxExpire, 0}, {colSubnet, math.MaxUint32, 0}, {colPreferred, math.MaxUint32, 0},
 		{colType, uint64(binding.PD), 0}, {colIAID, math.MaxUint32, 0}, {colPrefixLen, 128, 0}, {colForward, 1, 0}, {colReverse, 1, 0},
 		{colState, stateRegistered, 0},
 	}
@@ -137,8 +141,8 @@ func (p *parser) parseClient() error {
 	if len(r.duid) == 0 {
 		return wrong("duid", fmt.Errorf("%w: a lease without client", ErrDUID), text)
 	}
-	if r.transaction() < 0 {
-		return wrong("expire", fmt.Errorf("%w: earlier than the valid lifetime", ErrNumber), p.field(colExpire))
+	if at := r.transaction(); at < 0 || at > math.MaxUint32 {
+		return wrong("expire", fmt.Errorf("%w: the last transaction would be %d seconds after 1970", ErrNumber, at), p.field(colExpire))
 	}
 	var err error
 	if r.hostname, err = appendUnescaped(r.hostname, p.field(colHostname)); err != nil {

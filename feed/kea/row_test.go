@@ -60,6 +60,7 @@ func TestBadFieldCostsItsLine(t *testing.T) {
 		{"duid", "00-01-02", ErrDUID}, {"duid", "00:0g", ErrDUID}, {"duid", long, ErrDUID}, {"duid", "00:01:2a2001:db8", ErrDUID},
 		{"valid_lifetime", "", ErrNumber}, {"valid_lifetime", "-1", ErrNumber}, {"valid_lifetime", "4294967296", ErrNumber}, {"valid_lifetime", "1e3", ErrNumber},
 		{"expire", "", ErrNumber}, {"expire", "9223372036854775808", ErrNumber}, {"expire", "99999999999999999999999", ErrNumber}, {"expire", "7199", ErrNumber},
+		{"expire", "9223372036854775807", ErrNumber}, {"expire", "8589934591", ErrNumber}, {"expire", "4294974496", ErrNumber},
 		{"subnet_id", "x", ErrNumber}, {"pref_lifetime", " 1", ErrNumber}, {"lease_type", "3", ErrNumber}, {"iaid", "-1", ErrNumber}, {"iaid", "4294967296", ErrNumber},
 		{"prefix_len", "129", ErrNumber}, {"fqdn_fwd", "2", ErrNumber}, {"fqdn_rev", "true", ErrNumber}, {"state", "5", ErrNumber},
 		{"hostname", "a&#x2", ErrEscape}, {"hostname", "a&b", ErrEscape}, {"hostname", "&#xzz", ErrEscape},
