@@ -42,7 +42,7 @@ const maxSeconds = 1 << 32
 func (c *Control) health(ctx context.Context) (health, error) {
 	r, err := c.ask(ctx, "status-get", nil)
 	if errors.Is(err, ErrForbidden) || errors.Is(err, ErrUnsupported) {
-		return c.heartbeat(ctx, err)
+		return c.heartbeat(ctx)
 	}
 	if err != nil {
 		return health{}, err
@@ -77,13 +77,12 @@ func (c *Control) health(ctx context.Context) (health, error) {
 }
 
 // heartbeat asks as an HA partner does. A Kea without the hook has no pairs; one that lets nobody ask has one of unknown state.
-func (c *Control) heartbeat(ctx context.Context, why error) (health, error) {
+func (c *Control) heartbeat(ctx context.Context) (health, error) {
 	r, err := c.ask(ctx, "ha-heartbeat", nil)
 	switch {
 	case errors.Is(err, ErrUnsupported):
 		return health{}, nil
 	case errors.Is(err, ErrForbidden):
-		c.config.Logger.Warn("Kea does not tell whether it has all leases: what it does not list is not taken as gone", "error", why)
 		return health{pairs: []pairing{{}}}, nil
 	case err != nil:
 		return health{}, err

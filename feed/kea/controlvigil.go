@@ -28,7 +28,9 @@ func (v *vigil) look(ctx context.Context) (news string, err error) {
 	}
 	restarted := h.process && v.last.process && (h.pid != v.last.pid || h.started.after(v.last.started))
 	if restarted {
-		clear(v.unsynced)
+		for i := range h.pairs { // it has begun in state waiting, whether that was seen or not
+			v.unsynced[i] = true
+		}
 	}
 	before := v.lacking
 	v.lacking = v.weigh(h)

@@ -21,7 +21,7 @@ func TestWhatHAStatesLack(t *testing.T) {
 		{"syncing", true}, {"ready", true}, {"communication-recovery", true}, {"terminated", true}, {"backup", true}, {"unavailable", true},
 		{"a state of tomorrow", true}, {"-", true},
 		{"waiting partner-down", true}, {"waiting syncing partner-down!", true}, {"waiting syncing ready partner-down", false},
-		{"waiting hot-standby partner-down", false}, {"waiting partner-down terminated", true}, {"waiting restart partner-down", false},
+		{"waiting hot-standby partner-down", false}, {"waiting partner-down terminated", true}, 
 		{"waiting syncing ready load-balancing", false},
 	} {
 		v := newVigil(nil)
@@ -29,9 +29,6 @@ func TestWhatHAStatesLack(t *testing.T) {
 		for _, s := range strings.Fields(strings.ReplaceAll(tc.states, "a state of tomorrow", "tomorrow")) {
 			state, interrupted := strings.CutSuffix(s, "!")
 			switch state {
-			case "restart":
-				clear(v.unsynced)
-				continue
 			case "-":
 				state = ""
 			}
@@ -87,6 +84,10 @@ func TestVigil(t *testing.T) {
 		{strings.Replace(status(2, 3, 3, "hot-standby"), `"remote":{}`, `"remote":{"last-state":"unavailable"}`, 1), "", "", "does not answer", false},
 		{strings.Replace(status(2, 3, 3, "hot-standby"), `"remote":{}`, `"remote":{"communication-interrupted":true}`, 1), "", "", "does not answer", false},
 		{status(2, 3, 3, "partner-down"), "", "all leases again", "", false},
+		{status(3, 3, 3, "partner-down"), "", "restarted", "without its partner's leases", false},
+		{status(3, 3, 3, "hot-standby"), "", "all leases again", "", false},
+		{status(3, 3, 3, "partner-down"), "", "", "", false},
+		{status(2, 3, 3, "passive-backup"), "", "restarted", "", false},
 		{status(2, 3, 0, "hot-standby"), "", "configuration anew", "", false},
 		{`[]`, "", "", "", true},
 		{status(2, 3, 0, "hot-standby"), "", "", "", false},

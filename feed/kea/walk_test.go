@@ -1,9 +1,14 @@
 package kea
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -227,5 +232,34 @@ func TestWalkWithoutTheHook(t *testing.T) {
 	until(t, "trouble names the hook", func() bool { return strings.Contains(w.trouble(), "libdhcp_lease_cmds.so") })
 	if get(b, func() int { return b.ends }) != 0 {
 		t.Error("a statement ended")
+	}
+}
+
+// TestWalkOfLargeLeases: an answer is not taken that is longer than we keep, and the leases in it are asked for by fewer.
+func TestWalkOfLargeLeases(t *testing.T) {
+	leases := map[string]map[string]any{}
+	for i := range 20 {
+		l := madeLease(i)
+		leases[l["ip-address"].(string)] = l
+	}
+	k := &pagesModel{leases: leases, tell: true, pid: 1, touched: map[string]bool{}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var c recordedCommand
+		body, _ := io.ReadAll(r.Body)
+		if json.Unmarshal(body, &c) == nil && c.Command == "lease6-get-page" && c.Arguments["limit"].(float64) > 6 {
+			for chunk := bytes.Repeat([]byte(" "), 1<<20); ; {
+				if _, err := w.Write(chunk); err != nil {
+					return
+				}
+			}
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		k.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	b := &book{}
+	_, _ = follow(t, walkConfig{control: newTestControl(t, ControlConfig{URL: server.URL}), page: 20}, b)
+	if got := b.complete(t, 1); len(got) != 20 {
+		t.Errorf("%d leases", len(got))
 	}
 }

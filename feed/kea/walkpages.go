@@ -99,11 +99,14 @@ type pageTally struct {
 
 // pages states all pages.
 func (w *walk) pages(ctx context.Context, out func(context.Context, chunk) error) (t pageTally, err error) {
-	cursor, circle, pause := firstPage, newCircle(), w.pacer()
+	cursor, circle, pause, limit := firstPage, newCircle(), w.pacer(), w.config.page
 	for {
 		var p page
 		failed, err := w.insist(ctx, func() (err error) {
-			p, err = w.config.control.page(ctx, cursor, w.config.page)
+			for p, err = w.config.control.page(ctx, cursor, limit); errors.Is(err, errTooLong) && limit > 1; {
+				limit /= 2 // these leases are large
+				p, err = w.config.control.page(ctx, cursor, limit)
+			}
 			return err
 		})
 		if err != nil {
@@ -123,7 +126,7 @@ func (w *walk) pages(ctx context.Context, out func(context.Context, chunk) error
 				return t, err
 			}
 		}
-		if p.listed < w.config.page {
+		if p.listed < limit {
 			return t, nil
 		}
 		if !circle.advance(cursor, p.cursor) {
