@@ -115,7 +115,9 @@ func TestCoredhcpExample(t *testing.T) {
 	goCommand(t, dir, env, "build", "-o", t.TempDir(), "./...")
 	goCommand(t, dir, env, "vet", "./...")
 	out := goCommand(t, dir, env, "test", "-v", "./...")
-	if !strings.Contains(out, "--- PASS: TestLeasesReachTheCluster") {
-		t.Errorf("coredhcp did not feed the cluster:\n%s", out)
+	for _, test := range []string{"TestLeasesReachTheCluster", "TestLeasesReachTheClusterOverTLS"} {
+		if !strings.Contains(out, "--- PASS: "+test+" (") {
+			t.Errorf("coredhcp did not feed the cluster, %s:\n%s", test, out)
+		}
 	}
 }

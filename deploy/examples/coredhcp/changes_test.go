@@ -108,7 +108,8 @@ func TestArguments(t *testing.T) {
 	if err != nil || c.Source != "a" || len(c.Cluster) != 2 || c.Wait != 2*time.Second || len(c.DialOptions) != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
-	for _, bad := range [][]string{{"source=a"}, {"insecure", "sauce=a"}, {"insecure", "wait=soon"}} {
+	for _, bad := range [][]string{{"source=a"}, {"insecure", "sauce=a"}, {"insecure", "wait=soon"}, {"ca=/nowhere/ca.pem"},
+		{"insecure", "ca=x"}, {"insecure", "key=x"}, {"certificate=x", "key=x"}} {
 		if _, err := parseArguments(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
