@@ -31,8 +31,9 @@ func TestDnsmasq(t *testing.T) {
 	if _, err := exec.LookPath("dnsmasq"); err != nil {
 		t.Skip("needs dnsmasq (Debian package dnsmasq-base)")
 	}
+	t.Parallel()
 	lab := netlab.New(t)
-	o := &site{T: t, name: "dnsmasq-a", cluster: StartCluster(t, lab, program, 3), host: lab.Host("dnsmasq")}
+	o := &site{T: t, name: "dnsmasq-a", cluster: StartCluster(t, lab, program, 3), host: lab.Host("dnsmasq"), fragile: true}
 	in := func(name string) string { return filepath.Join(lab.Dir(), name) }
 	nodes, here := o.cluster.nodes()
 	example(t, "dnsmasq", lab.Dir(), nodes, here, "/usr/local/sbin/leasehold-event", in("leasehold-event"), "/var/lib/misc/dnsmasq.leases", in("leases"),

@@ -25,6 +25,7 @@ type site struct {
 	host    *netlab.Host
 	agent   *Agent
 	server  *netlab.Process
+	fragile bool         // kill -9 may cost it its leases, and its DUID
 	links   []netip.Addr // of clients
 	launch  func() *netlab.Process
 	read    func(now time.Time) (map[netip.Prefix]Lease, error) // its lease file
@@ -147,11 +148,15 @@ func (o *site) restarts() {
 	o.agent.Kill()
 	Do(o.T, some[:3], (*Client).Renew)
 	Do(o.T, some[3:6], (*Client).Release)
-	o.server.Kill()
+	if o.fragile {
+		o.server.Stop(Patience)
+	} else {
+		o.server.Kill()
+	}
 	o.server = o.launch() // dhcpd writes its file anew
 	Do(o.T, some[6:], (*Client).Renew)
 	o.agent.Start()
-	o.equal("kill -9 of the agent and the server, renewals and releases while the agent is away")
+	o.equal("kill -9 of the agent, end of the server, renewals and releases while the agent is away")
 }
 
 // outage is what happens while all nodes are down.
