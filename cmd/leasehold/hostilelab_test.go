@@ -51,7 +51,7 @@ func newHostileLab(t *testing.T, w *hostileWorld, set ...string) *hostileLab {
 	c := newNSCluster(t, 1)
 	l.node, l.good, l.bad = c.Nodes[0], c.Lab.Host("good"), c.Lab.Host("bad")
 	authority.issue("server", l.node.Host.Addr.String(), "--out", "node")
-	l.node.writeConfig(t, []string{l.node.Host.AddrPort(5472)}, append([]string{
+	l.node.configure(t, append([]string{
 		"tls.mode=optional", "tls.certificate=" + l.path("node.pem"), "tls.key=" + l.path("node.key"), "tls.requestor_ca=" + l.path("ca.pem"),
 		"active.enabled=true", "active.insecure=true", fmt.Sprintf("bulk.max_connections=%d", hostileLimit), fmt.Sprintf("bulk.max_connections_per_requestor=%d", hostilePlaces),
 		fmt.Sprintf(`requestors=[{name: good, prefixes: ["%v/128", "::1/128"], names: [good]},`+

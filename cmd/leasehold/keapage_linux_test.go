@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leasehold/leasehold/cluster/clustertest/hosted"
 	"github.com/leasehold/leasehold/cluster/clustertest/netlab"
 )
 
@@ -214,7 +215,7 @@ func TestKeaPage(t *testing.T) {
 	p.run(p.blocks["sh"][0])
 	p.put("/etc/leasehold/feed.yaml", p.blocks["yaml"][1])
 	p.run(strings.Replace(p.blocks["sh"][1], "enable --now", "restart", 1))
-	agent := &nsNode{Host: kea, HTTP: "127.0.0.1:5474"}
+	agent := &hosted.Node{Host: kea, HTTP: "127.0.0.1:5474"}
 	until(t, p.ctx, "the agent is ready", func() bool { return agent.Ready(p.ctx) == nil })
 	pushed := client.lease(3)
 	p.await("leasehold bindings --source kea-a --cluster 192.0.2.3:5470", pushed)

@@ -4,16 +4,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +15,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/leasehold/leasehold/cluster/clustertest/hosted"
 	"github.com/leasehold/leasehold/cluster/clustertest/netlab"
 	"github.com/leasehold/leasehold/cmd/leasehold/config"
 	"github.com/leasehold/leasehold/feed"
@@ -35,17 +29,9 @@ type nsCluster struct {
 	Nodes []*nsNode
 }
 
-// nsNode is one node of an nsCluster. Its process, once started, is embedded: Kill, Freeze, Thaw, Stop, Output, …
+// nsNode is one node of an nsCluster.
 type nsNode struct {
-	*netlab.Process
-	Name       string
-	Host       *netlab.Host
-	Binary     string // what Start runs
-	Config     string // path of the configuration file
-	DataDir    string
-	GRPC       string // host:port, on the bridge
-	Leasequery string // host:port, on the bridge; the node listens on port 547 of every address
-	HTTP       string // host:port, on the host's loopback
+	*hosted.Node
 
 	tb        testing.TB // whose end is the cluster's
 	admin     adminv1.AdminClient
@@ -58,16 +44,11 @@ func newNSCluster(t testing.TB, nodes int, set ...string) *nsCluster {
 	t.Helper()
 	binary := builtBinary(t)
 	c := &nsCluster{Lab: netlab.New(t)}
-	var join []string
-	for i := range nodes {
-		h := c.Lab.Host(fmt.Sprintf("node%d", i+1))
-		join = append(join, h.AddrPort(5472))
-		dir := filepath.Join(c.Lab.Dir(), h.Name)
-		c.Nodes = append(c.Nodes, &nsNode{Name: h.Name, Host: h, Binary: binary, Config: dir + ".yaml", DataDir: dir,
-			GRPC: h.AddrPort(5470), Leasequery: h.AddrPort(547), HTTP: "127.0.0.1:5473", tb: t})
+	for _, n := range hosted.New(t, c.Lab, binary, nodes) {
+		c.Nodes = append(c.Nodes, &nsNode{Node: n, tb: t})
 	}
 	for _, n := range c.Nodes {
-		n.writeConfig(t, join, set)
+		n.configure(t, set)
 	}
 	return c
 }
@@ -83,86 +64,32 @@ func startNSCluster(t testing.TB, nodes int, set ...string) *nsCluster {
 	return c
 }
 
-func (n *nsNode) writeConfig(t testing.TB, join, set []string) {
+// configure lays configuration over the node's.
+func (n *nsNode) configure(t testing.TB, set []string) {
 	t.Helper()
-	list, err := json.Marshal(join) // JSON is YAML
+	data, err := os.ReadFile(n.Config)
+	if err == nil {
+		data, err = config.Overlay(data, set)
+	}
+	if err == nil {
+		_, _, err = config.Parse(n.Config, data, nil)
+	}
+	if err == nil {
+		err = os.WriteFile(n.Config, data, 0o644)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf(`name: %s
-data_dir: %q
-cluster: {name: lab, bootstrap_expect: %d, join: %s}
-insecure: true
-raft: {listen: %q}
-gossip: {listen: %q}
-grpc: {listen: %q}
-http: {listen: %q}
-leasequery: {listen: "[::]:547"}
-bulk: {max_connections: 1000}
-drain: {delay: 1s, timeout: 2s}
-requestors:
-  - {name: lab, prefixes: ["2001:db8:547::/64", "::1/128"], relayed: allow}
-`, n.Name, n.DataDir, len(join), list, n.Host.AddrPort(5471), n.Host.AddrPort(5472), n.GRPC, n.HTTP)
-	data, err := config.Overlay([]byte(text), set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := config.Parse(n.Config, data, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(n.Config, data, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Start runs the node's process and does not wait until it is ready.
-func (n *nsNode) Start() { n.Process = n.Host.Start(n.Binary, "server", "--config", n.Config) }
-
-// Ready asks /readyz, from the node's own host. It is an error, with the reasons, that the node is not ready.
-func (n *nsNode) Ready(ctx context.Context) error {
-	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return n.Host.Dial(ctx, net.Dialer{}, network, addr)
-	}
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.HTTP+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	r, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err == nil && r.StatusCode != http.StatusOK {
-		err = errors.New(strings.TrimSpace(string(b)))
-	}
-	return err
 }
 
 // AwaitReady waits until every node whose process runs is ready.
 func (c *nsCluster) AwaitReady(t testing.TB) {
 	t.Helper()
-	ctx := deadline(t, time.Minute)
+	var nodes []*hosted.Node
 	for _, n := range c.Nodes {
-		if n.Process == nil || !n.Running() {
-			continue
-		}
-		var why error
-		for tick := time.NewTicker(20 * time.Millisecond); ; {
-			if why = n.Ready(ctx); why == nil {
-				tick.Stop()
-				break
-			}
-			select {
-			case <-tick.C:
-			case <-n.Done():
-				t.Fatalf("%s ended before it was ready (%v); its log:\n%s", n.Name, n.Err(), n.Output())
-			case <-ctx.Done():
-				t.Fatalf("%s is not ready: %v; its log:\n%s", n.Name, why, n.Output())
-			}
-		}
+		nodes = append(nodes, n.Node)
 	}
+	hosted.AwaitReady(deadline(t, time.Minute), t, nodes)
 }
 
 // grpcFrom dials from a host.
