@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/leasehold/leasehold/fsm/binding"
 )
 
 // readAll reads a file that grows in the given pieces; whole says that it does not grow after them.
@@ -150,7 +152,9 @@ func TestBadRecords(t *testing.T) {
 }
 
 func TestRelayDataThatCannotBeUsedCostsOnlyItself(t *testing.T) {
-	for _, set := range []string{`leasehold-link-address = "short"`, `leasehold-hop-count = "\377"`, `leasehold-remote-id-1 = "abc"`, `leasehold-relay-id-2 = %5`} {
+	for _, set := range []string{`leasehold-link-address = "short"`, `leasehold-hop-count = "\377"`, `leasehold-remote-id-1 = "abc"`, `leasehold-relay-id-2 = %5`,
+		`leasehold-interface-id-4 = "` + strings.Repeat("x", binding.MaxChain) + `"`, // a longer chain than the cluster takes
+	} {
 		text := strings.Replace(na('a', "a", "active", 1), "    max", "    set "+set+";\n    max", 1)
 		leases, problems := readAll(true, text)
 		if len(leases) != 1 || len(problems) != 1 || len(leases[0].relays) != 0 {

@@ -52,6 +52,12 @@ func DefaultVariables() []Variable {
 	return v
 }
 
+// Octets that a binding.Chain needs, and that each of its levels does beside its options.
+const (
+	chainHeader = 16
+	levelHeader = 1 + 16 + 16 + 2
+)
+
 // optionCodes are those of the options, in ascending order of codes, as they are stated.
 var optionCodes = []struct {
 	holds Holds
@@ -123,6 +129,7 @@ func (s *scope) relays(t token) ([]relay, *lineError) {
 		return nil, s.bad
 	}
 	out := make([]relay, n)
+	size := chainHeader
 	for i := range out {
 		number := n - i // as v6relay counts them
 		out[i] = relay{hop: uint8(number - 1), link: netip.IPv6Unspecified(), peer: netip.IPv6Unspecified()}
@@ -138,6 +145,11 @@ func (s *scope) relays(t token) ([]relay, *lineError) {
 			}
 			out[i].options = options
 		}
+		size += levelHeader + len(out[i].options)
+	}
+	if size > binding.MaxChain {
+		s.fail(wrong(t, ErrRelays, fmt.Sprintf("a chain of %d octets, at most %d", size, binding.MaxChain)))
+		return nil, s.bad
 	}
 	out[0].link, out[0].peer = s.address(LinkAddress, t), s.address(PeerAddress, t)
 	if s.bad != nil {
