@@ -118,7 +118,7 @@ func (c KeaConfig) members(host *netlab.Host) map[string]any {
 	return m
 }
 
-// split gives each server of a pair that share the clients pools of its own: both would give the same addresses at the same moment.
+// split gives each server of a pair that share the clients pools of its own at Single and LDRA: both would give the same addresses at the same moment.
 // Clients are divided by the classes HA_server1 and HA_server2, which the hook makes.
 func (c KeaConfig) split(members map[string]any) {
 	half := func(id int, prefix string) map[string]any {
@@ -130,8 +130,8 @@ func (c KeaConfig) split(members map[string]any) {
 		}
 		return map[string]any{"id": id, "subnet": prefix + "/64", "pools": pools, "pd-pools": delegated}
 	}
-	members["subnet6"] = []any{half(1, "2001:db8:1001::"), half(2, "2001:db8:1002::"), half(7, "2001:db8:547::")}
-	delete(members, "shared-networks")
+	subnets := members["subnet6"].([]any)
+	subnets[0], subnets[1] = half(1, "2001:db8:1001::"), half(2, "2001:db8:1002::")
 }
 
 func (c KeaConfig) hooks(host *netlab.Host) []any {
