@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-
-	"github.com/leasehold/leasehold/fsm/binding"
+	"time"
 )
+
+// configRest is how long Kea is not asked for its configuration again, times as long as it took, as long as it says that it has not read
+// it anew: while it writes thousands of subnets down it answers nobody, and with pages alone there is a statement every minute.
+const configRest = 600
 
 // subnets is where the links of Kea come from: what Kea itself says, or its configuration file where it says nothing.
 type subnets struct {
@@ -16,6 +19,39 @@ type subnets struct {
 	logger  *slog.Logger
 
 	database database // as of the last read; what read could not learn it does not say
+
+	said   string // what was logged last
+	warned string // of which parts
+	last   struct {
+		links []link
+		of    health
+		at    time.Time
+		took  time.Duration
+	}
+}
+
+// of is read, for a Kea that has just said how it is.
+func (s *subnets) of(ctx context.Context, h health) (links []link, known bool, err error) {
+	l := &s.last
+	same := h.process && l.of.process && h.pid == l.of.pid && !h.reloaded.after(l.of.reloaded)
+	if same && time.Since(l.at) < configRest*l.took {
+		return l.links, true, nil
+	}
+	l.of.process = false
+	began := time.Now()
+	links, known, err = s.read(ctx)
+	if err == nil && known {
+		l.links, l.of, l.at, l.took = links, h, time.Now(), time.Since(began)
+	}
+	return links, known, err
+}
+
+// say logs what is not the same as the last time.
+func (s *subnets) say(level slog.Level, message string, args ...any) {
+	if text := fmt.Sprint(append(args, message)...); text != s.said {
+		s.said = text
+		s.logger.Log(context.Background(), level, message, args...)
+	}
 }
 
 // read gives the links; known is false when nobody tells them. An error is one that time may heal: Kea, or whoever stands before it,
@@ -27,6 +63,7 @@ func (s *subnets) read(ctx context.Context) (links []link, known bool, err error
 			links, err = s.take(text)
 		}
 		if err == nil {
+			s.said = ""
 			return links, true, nil
 		}
 		var broken *ConfigError
@@ -34,10 +71,10 @@ func (s *subnets) read(ctx context.Context) (links []link, known bool, err error
 			return nil, false, err
 		}
 		if s.file == "" {
-			s.logger.Warn("Kea does not tell its subnets, and no configuration file is given: links are left as they are", "error", err)
+			s.say(slog.LevelWarn, "Kea does not tell its subnets, and no configuration file is given: links are left as they are", "error", err)
 			return nil, false, nil
 		}
-		s.logger.Info("Kea does not tell its subnets: its configuration file is read", "file", s.file, "reason", err)
+		s.say(slog.LevelInfo, "Kea does not tell its subnets: its configuration file is read", "file", s.file, "reason", err)
 	}
 	if s.file == "" {
 		return nil, false, nil
@@ -47,7 +84,7 @@ func (s *subnets) read(ctx context.Context) (links []link, known bool, err error
 		links, err = s.take(text)
 	}
 	if err != nil {
-		s.logger.Error("Kea's configuration cannot be read: links are left as they are", "error", err)
+		s.say(slog.LevelError, "Kea's configuration cannot be read: links are left as they are", "error", err)
 		return nil, false, nil
 	}
 	return links, true, nil
@@ -59,8 +96,11 @@ func (s *subnets) take(text *flat) ([]link, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range warnings {
-		s.logger.Warn("Part of Kea's configuration is passed over", "place", w.Place, "reason", w.Reason)
+	if text := fmt.Sprint(warnings); text != s.warned {
+		s.warned = text
+		for _, w := range warnings {
+			s.logger.Warn("Part of Kea's configuration is passed over", "place", w.Place, "reason", w.Reason)
+		}
 	}
 	s.database = readDatabase(text)
 	return links, nil
@@ -77,13 +117,4 @@ func (c *Control) configuration(ctx context.Context) (*flat, error) {
 		return nil, fmt.Errorf("%s: %w: no configuration in it", command, ErrReply)
 	}
 	return plain(command, r.arguments), nil
-}
-
-// links asks Kea for its links. The error is a *ConfigError when its configuration means nothing.
-func (c *Control) links(ctx context.Context) ([]binding.Link, []Warning, error) {
-	text, err := c.configuration(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	return readLinks(text)
 }

@@ -1,6 +1,7 @@
 package kea
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -44,13 +46,22 @@ func TestLinksOfConfigGetEqualThoseOfTheFile(t *testing.T) {
 	if err != nil || len(warnings) != 1 {
 		t.Fatalf("warnings %v, error %v", warnings, err)
 	}
-	got, _, err := k.asks().links(t.Context())
+	got, _, err := linksOf(t, k.asks())
 	if err != nil || len(got) != 3 {
 		t.Fatalf("%d links, error %v", len(got), err)
 	}
 	if diff := cmp.Diff(linkTexts(want), linkTexts(got)); diff != "" {
 		t.Errorf("(-file +config-get):\n%s", diff)
 	}
+}
+
+func linksOf(t *testing.T, c *Control) ([]link, []Warning, error) {
+	t.Helper()
+	text, err := c.configuration(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readLinks(text)
 }
 
 // manySubnets are those of one network.
@@ -69,7 +80,7 @@ func TestLinkThatCannotBeUsedCostsOnlyItself(t *testing.T) {
 		"shared-networks": []any{map[string]any{"name": "huge", "subnet6": manySubnets(1100)}},
 	})
 	k.start()
-	links, warnings, err := k.asks().links(t.Context())
+	links, warnings, err := linksOf(t, k.asks())
 	if err != nil || len(links) != 1 || links[0].Label != "subnet 1" {
 		t.Errorf("links %v, error %v", linkTexts(links), err)
 	}
@@ -104,5 +115,41 @@ func TestSubnetsAreAskedForAgain(t *testing.T) {
 		if known != tc.known || (err != nil) != tc.fail || known != (len(links) == 1) {
 			t.Errorf("%s: links %v, known %v, error %v", name, linkTexts(links), known, err)
 		}
+	}
+}
+
+// TestConfigurationIsNotAskedForAgainAtOnce: Kea takes long for a large one. A Kea that has read another is asked.
+func TestConfigurationIsNotAskedForAgainAtOnce(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		fmt.Fprintf(w, `[{"result":0,"arguments":{"Dhcp6":{"subnet6":[{"id":%d,"subnet":"2001:db8:1::/64"}]}}}]`, asked)
+	}))
+	defer server.Close()
+	var log bytes.Buffer
+	s := &subnets{control: newTestControl(t, ControlConfig{URL: server.URL}), logger: slog.New(slog.NewTextHandler(&log, nil))}
+	now := time.Now()
+	same := health{process: true, pid: 7, started: spanOf(now, now, 500), reloaded: spanOf(now, now, 100)}
+	other, young := same, same
+	other.pid, young.reloaded = 8, spanOf(now, now, 50)
+	for i, step := range []struct {
+		health health
+		took   time.Duration // that the last time is said to have taken
+		asked  int
+	}{{same, 0, 1}, {same, time.Minute, 1}, {same, 0, 2}, {young, time.Minute, 3}, {young, time.Minute, 3}, {other, time.Minute, 4}, {health{}, time.Minute, 5}, {health{}, time.Minute, 6}, {other, time.Minute, 7}} {
+		s.last.took = step.took
+		links, known, err := s.of(t.Context(), step.health)
+		if want := fmt.Sprintf("subnet %d", step.asked); err != nil || !known || asked != step.asked || len(links) != 1 || links[0].Label != want {
+			t.Fatalf("step %d: asked %d times, links %v, known %v, error %v; want %s", i, asked, linkTexts(links), known, err, want)
+		}
+	}
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	for range 3 {
+		if _, known, err := s.of(t.Context(), health{}); known || err != nil {
+			t.Errorf("known %v, error %v", known, err)
+		}
+	}
+	if n := strings.Count(log.String(), "does not tell its subnets"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, log.String())
 	}
 }

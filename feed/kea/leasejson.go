@@ -32,7 +32,7 @@ var leaseNumbers = [numberCount]struct {
 	name string
 	most uint64
 }{
-	numCLTT: {"cltt", math.MaxInt64 - math.MaxUint32}, numExpire: {"expire", math.MaxInt64}, numIAID: {"iaid", math.MaxUint32},
+	numCLTT: {"cltt", math.MaxUint32}, numExpire: {"expire", maxExpire}, numIAID: {"iaid", math.MaxUint32},
 	numPreferred: {"preferred-lft", math.MaxUint32}, numPrefixLen: {"prefix-len", 128}, numState: {"state", stateRegistered},
 	numSubnet: {"subnet-id", math.MaxUint32}, numValid: {"valid-lft", math.MaxUint32},
 }
@@ -208,8 +208,8 @@ func (l *leaseJSON) client() error {
 		return wrong("duid", fmt.Errorf("%w: a lease without client", ErrDUID), l.duid)
 	case !l.seen[numPreferred]:
 		return &fieldError{"preferred-lft", ErrMissing}
-	case r.transaction() < 0:
-		return &fieldError{"expire", fmt.Errorf("%w: %d is earlier than the valid lifetime", ErrNumber, r.expire)}
+	case r.transaction() < 0 || r.transaction() > math.MaxUint32:
+		return &fieldError{"expire", fmt.Errorf("%w: %d, with the valid lifetime %d", ErrNumber, r.expire, r.valid)}
 	case l.context == nil:
 		return nil
 	}

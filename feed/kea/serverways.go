@@ -41,7 +41,7 @@ func (s *Server) newWays() (ways []*wayRun) {
 	if s.config.Control != nil {
 		add(func(glances <-chan struct{}) way {
 			return newWalk(walkConfig{control: s.config.Control, keaConfig: s.config.KeaConfig, page: s.config.Page, every: s.config.Resync, glances: glances,
-				report: s.badRecord, logger: s.log})
+				once: s.config.Leases != "", report: s.badRecord, logger: s.log})
 		}, false)
 	}
 	return ways

@@ -27,6 +27,7 @@ type walkConfig struct {
 	every     time.Duration                     // between full statements that nothing asks for; 0: defaultEvery; a tenth of it is left to chance
 	poll      time.Duration                     // between looks at Kea's health, when nothing else suggests one; 0: defaultPoll
 	glances   <-chan struct{}                   // a receive tells that Kea may have ended or begun; nil: nobody tells
+	once      bool                              // read makes one statement, and returns: somebody else keeps the schedule and looks at Kea
 	retry     time.Duration                     // after a failure, doubled with each up to lastRetry; 0: firstRetry
 	pause     func(time.Duration) time.Duration // between pages, by how long the last one took; nil: as pagePace says
 	report    func(*RecordError)                // told of each lease that cannot be read; nil: nobody
@@ -102,11 +103,11 @@ func (w *walk) note(err error) {
 	}
 }
 
-// read makes full statements until ctx ends.
+// read makes full statements until ctx ends, or one.
 func (w *walk) read(ctx context.Context, ring <-chan struct{}, out func(context.Context, chunk) error) error {
 	w.introduce(ctx)
 	for reason := "the beginning"; ; {
-		if err := w.statement(ctx, reason, out); err != nil {
+		if err := w.statement(ctx, reason, out); err != nil || w.config.once {
 			return err
 		}
 		var err error

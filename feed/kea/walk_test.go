@@ -263,3 +263,16 @@ func TestWalkOfLargeLeases(t *testing.T) {
 		t.Errorf("%d leases", len(got))
 	}
 }
+
+// TestWalkOnce: whoever keeps the schedule gets one statement for each read.
+func TestWalkOnce(t *testing.T) {
+	server := httptest.NewServer(&pagesModel{leases: map[string]map[string]any{"x": madeLease(0)}, tell: true, pid: 1, touched: map[string]bool{}, textual: true})
+	defer server.Close()
+	b := &book{}
+	w := newWalk(walkConfig{control: newTestControl(t, ControlConfig{URL: server.URL}), once: true})
+	for n := 1; n <= 2; n++ {
+		if err := w.read(t.Context(), nil, b.take); err != nil || b.begins != n || b.ends != n || len(b.leases) != 1 {
+			t.Fatalf("%d begins, %d ends, %d leases, error %v; want %d statements", b.begins, b.ends, len(b.leases), err, n)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (w *walk) attempt(ctx context.Context, out func(context.Context, chunk) err
 	begin := &beginning{}
 	_, err := w.insist(ctx, func() (err error) {
 		if _, err = w.vigil.look(ctx); err == nil {
-			begin.links, begin.linked, err = w.subnets.read(ctx)
+			begin.links, begin.linked, err = w.subnets.of(ctx, w.vigil.last)
 		}
 		return err
 	})
