@@ -42,7 +42,6 @@ type told struct{ broken, removed bool }
 type gap struct {
 	reason string
 	doubt  bool // whether Kea may know leases that its files do not have
-	spoilt bool // whether the last file is not to be read on: the place to do that is lost
 }
 
 func (g *gap) Error() string { return g.reason }
@@ -67,17 +66,25 @@ func (c *chain) look() error {
 	c.removed, c.told.removed = false, false
 	switch size := now.Size(); {
 	case size < last.next.offset:
-		c.broken = &gap{reason: "the lease file was truncated", doubt: true, spoilt: true}
+		c.lose(size, "the lease file was truncated")
 	case size > last.next.offset:
 		rewritten, err := last.rewritten()
 		if err != nil {
 			return err
 		}
 		if rewritten {
-			c.broken = &gap{reason: "the lease file was written anew in its place", doubt: true, spoilt: true}
+			c.lose(size, "the lease file was written anew in its place")
 		}
 	}
 	return nil
+}
+
+// lose breaks the chain where the place to read on is lost. What Kea appends from now on is read all the same, from the next line on:
+// if the file has lost its header, nothing else tells of it.
+func (c *chain) lose(size int64, why string) {
+	c.broken = &gap{reason: why, doubt: true}
+	last := c.files[len(c.files)-1]
+	last.next = mark{offset: size, number: last.next.number, long: size > 0}
 }
 
 // absent is for a name that means nothing: Kea is about to create the file, or somebody took it away while Kea writes to it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -335,6 +336,32 @@ func TestFollowerOfARemovedFile(t *testing.T) {
 	w.await(t, "a row of the removed file, and the doubt", func() bool { return len(w.leases) == 2 && len(w.doubts) == 1 })
 	appendText(t, path, sampleHeader+sampleRow(map[string]string{"address": "2001:db8::3"}))
 	w.await(t, "the new file", func() bool { return w.ends == 2 && len(w.leases) == 1 })
+}
+
+// TestFollowerOfAFileThatIsEmptied: Kea goes on writing where it was, so that the file begins with octets of zero. No statement can be
+// made of it, and what Kea writes is told all the same.
+func TestFollowerOfAFileThatIsEmptied(t *testing.T) {
+	path := writeFile(t, "kea-leases6.csv", sampleHeader+sampleRow(nil))
+	kea, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kea.Close()
+	if _, err := kea.Seek(0, io.SeekEnd); err != nil {
+		t.Fatal(err)
+	}
+	_, w := watch(t, path, nil)
+	w.await(t, "the first statement", func() bool { return w.ends == 1 })
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.await(t, "the doubt", func() bool { return len(w.doubts) == 1 })
+	for i := range 3 {
+		if _, err := kea.WriteString(sampleRow(map[string]string{"address": fmt.Sprintf("2001:db8::%d", i+2)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.await(t, "all but the row that has the octets of zero", func() bool { return w.events >= 2 })
 }
 
 func TestFollowerOfWhatIsNoLeaseFile(t *testing.T) {

@@ -112,9 +112,6 @@ func (s *following) lost(g *gap) error {
 func (s *following) advance() error {
 	for {
 		looked := s.tail.look()
-		if s.tail.broken != nil && s.tail.broken.spoilt {
-			return looked
-		}
 		whole, chained := s.tail.whole(), len(s.tail.files) > 1
 		if err := s.readOn(s.tail.files[0], whole); err != nil {
 			return errors.Join(looked, err)
