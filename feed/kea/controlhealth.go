@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -33,6 +34,11 @@ func (s span) after(other span) bool { return s.earliest.After(other.latest) }
 type pairing struct {
 	state       string // of this server
 	interrupted bool   // its partner does not answer it
+}
+
+// behind tells whether Kea, which has been away, still waits for what its HA partner gave meanwhile. It answers no client until then.
+func (h *health) behind() bool {
+	return slices.ContainsFunc(h.pairs, func(p pairing) bool { return p.state == "waiting" || p.state == "syncing" })
 }
 
 // maxSeconds bounds what Kea says about ages, which then fit into a time.Duration.

@@ -13,6 +13,7 @@ type vigil struct {
 	away    bool // Kea could not be asked at some time since this was last set to false
 	last    health
 	lacking string // why Kea may lack leases, as of the last look; empty: it has all
+	behind  bool   // whether what Kea has is older than what its partner has, as of the last look: it answers no client
 	// unsynced: of each pair, whether this server was last seen on its way to a synchronisation that it has not finished.
 	unsynced map[int]bool
 }
@@ -32,8 +33,8 @@ func (v *vigil) look(ctx context.Context) (news string, err error) {
 			v.unsynced[i] = true
 		}
 	}
-	before := v.lacking
-	v.lacking = v.weigh(h)
+	before, behind := v.lacking, v.behind
+	v.lacking, v.behind = v.weigh(h), h.behind()
 	switch {
 	case !v.seen:
 	case restarted:
@@ -42,6 +43,8 @@ func (v *vigil) look(ctx context.Context) (news string, err error) {
 		news = "Kea has read its configuration anew"
 	case before != "" && v.lacking == "":
 		news = "Kea has all leases again"
+	case behind && !v.behind:
+		news = "Kea answers clients again"
 	}
 	v.seen, v.last = true, h
 	return news, nil

@@ -21,7 +21,7 @@ func TestWhatHAStatesLack(t *testing.T) {
 		{"syncing", true}, {"ready", true}, {"communication-recovery", true}, {"terminated", true}, {"backup", true}, {"unavailable", true},
 		{"a state of tomorrow", true}, {"-", true},
 		{"waiting partner-down", true}, {"waiting syncing partner-down!", true}, {"waiting syncing ready partner-down", false},
-		{"waiting hot-standby partner-down", false}, {"waiting partner-down terminated", true}, 
+		{"waiting hot-standby partner-down", false}, {"waiting partner-down terminated", true},
 		{"waiting syncing ready load-balancing", false},
 	} {
 		v := newVigil(nil)
@@ -111,6 +111,30 @@ func TestVigil(t *testing.T) {
 		}
 		if !strings.Contains(v.lacking, step.lacking) || (step.lacking == "") != (v.lacking == "") {
 			t.Errorf("step %d: lacking %q, want %q", i, v.lacking, step.lacking)
+		}
+	}
+}
+
+// TestVigilOfAServerThatIsBehind: it has begun again and waits for what its partner gave meanwhile.
+func TestVigilOfAServerThatIsBehind(t *testing.T) {
+	kea := &statusKea{}
+	server := httptest.NewServer(kea)
+	defer server.Close()
+	v := newVigil(newTestControl(t, ControlConfig{URL: server.URL}))
+	for i, step := range []struct {
+		state  string
+		behind bool
+		news   string
+	}{
+		{"waiting", true, ""}, {"syncing", true, ""}, {"ready", false, "Kea answers clients again"}, {"hot-standby", false, "Kea has all leases again"},
+		{"waiting", true, ""}, {"partner-down", false, "Kea answers clients again"}, {"partner-down", false, ""},
+		{"syncing", true, ""}, {"load-balancing", false, "Kea has all leases again"}, {"terminated", false, ""},
+	} {
+		kea.status.Store("-")
+		kea.heartbeat.Store(fmt.Sprintf(`{"state":%q}`, step.state))
+		news, err := v.look(t.Context())
+		if err != nil || v.behind != step.behind || news != step.news {
+			t.Errorf("step %d, %s: behind %v, news %q, error %v", i, step.state, v.behind, news, err)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func (w *fileWay) read(ctx context.Context, ring <-chan struct{}, out func(conte
 	group.Go(func() { w.watch(ctx, ring, inner) })
 	defer group.Wait()
 	defer cancel()
-	partial := false
+	partial, behind := false, false
 	return w.follower.read(ctx, inner, func(ctx context.Context, c chunk) error {
 		switch {
 		case c.begin != nil:
@@ -52,8 +52,10 @@ func (w *fileWay) read(ctx context.Context, ring <-chan struct{}, out func(conte
 			if err := w.links.database.follows(); err != nil {
 				return err
 			}
-			partial = c.begin.partial
+			partial, behind = c.begin.partial, c.begin.behind
 		case c.end && partial:
+			return nil
+		case behind && len(c.rows) > 0 && !c.events:
 			return nil
 		}
 		return out(ctx, c)
@@ -66,7 +68,7 @@ func (w *fileWay) introduce(ctx context.Context, b *beginning) {
 	if w.vigil != nil {
 		w.look(ctx)
 		w.asking.Lock()
-		b.partial = w.vigil.away || w.vigil.lacking != ""
+		b.partial, b.behind = w.vigil.away || w.vigil.lacking != "", !w.vigil.away && w.vigil.behind
 		w.asking.Unlock()
 	}
 	links, known, err := w.links.read(ctx)
@@ -81,8 +83,9 @@ func (w *fileWay) introduce(ctx context.Context, b *beginning) {
 	}
 }
 
-// look asks Kea how it is; again tells that a full statement is due, away that Kea does not answer.
-func (w *fileWay) look(ctx context.Context) (again, away bool) {
+// look asks Kea how it is; again tells that a full statement is due, soon that Kea is to be asked again soon: it does not answer, or is
+// behind.
+func (w *fileWay) look(ctx context.Context) (again, soon bool) {
 	w.asking.Lock()
 	defer w.asking.Unlock()
 	was := w.vigil.away
@@ -97,7 +100,7 @@ func (w *fileWay) look(ctx context.Context) (again, away bool) {
 		return false, true
 	}
 	w.fault, w.vigil.away = "", false
-	return news != "" || was, false
+	return news != "" || was, w.vigil.behind
 }
 
 // watch passes rings on, and rings when Kea has something new.
@@ -118,8 +121,8 @@ func (w *fileWay) watch(ctx context.Context, ring <-chan struct{}, inner chan<- 
 			}
 			continue
 		case <-pace.timer.C:
-			again, away := w.look(ctx)
-			pace.looked(away)
+			again, soon := w.look(ctx)
+			pace.looked(soon)
 			if !again {
 				continue
 			}

@@ -150,7 +150,7 @@ func (w *walk) await(ctx context.Context, ring <-chan struct{}) (reason string, 
 			pace.soon()
 		case <-pace.timer.C:
 			news, err := w.vigil.look(ctx)
-			pace.looked(err != nil)
+			pace.looked(err != nil || w.vigil.behind)
 			if ctx.Err() != nil {
 				return "", context.Cause(ctx)
 			}

@@ -66,12 +66,16 @@ func (w *walk) attempt(ctx context.Context, out func(context.Context, chunk) err
 		return err
 	}
 	w.vigil.away = false
-	if lacking := w.vigil.lacking; lacking != "" {
-		begin.partial = true
-		w.config.logger.Info("What Kea does not list is not taken as gone: it may lack leases", "reason", lacking)
-	}
+	begin.partial, begin.behind = w.vigil.lacking != "", w.vigil.behind
 	if err := out(ctx, chunk{begin: begin}); err != nil {
 		return err
+	}
+	switch {
+	case begin.behind:
+		w.config.logger.Info("Kea's leases are not read before it has those of its HA partner, which are newer", "reason", w.vigil.lacking)
+		return nil
+	case begin.partial:
+		w.config.logger.Info("What Kea does not list is not taken as gone: it may lack leases", "reason", w.vigil.lacking)
 	}
 	t, err := w.pages(ctx, out)
 	if err != nil {

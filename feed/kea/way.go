@@ -34,6 +34,7 @@ type beginning struct {
 	links   []link // of Kea's configuration
 	linked  bool   // whether links is known
 	partial bool   // Kea does not have everything itself now (its HA partner has more): what is missing is not gone, and no end follows
+	behind  bool   // what Kea has is older than what its HA partner has stated: rows of a partial statement that are no events are not stated
 }
 
 // clone is a row that owns its octets.
