@@ -3,6 +3,7 @@ package jsonlines
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -81,6 +82,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// manyNames are names of the longest kind.
+func manyNames(n int) (out []string) {
+	for i := range n {
+		out = append(out, fmt.Sprintf("%0255d", i))
+	}
+	return out
+}
+
 func TestBadLines(t *testing.T) {
 	lease := func(members string) string {
 		return `{"address":"2001:db8::1","duid":"0003","iaid":1,"valid":60` + members + `}`
@@ -135,6 +144,7 @@ func TestBadLines(t *testing.T) {
 		{"link without prefixes", `{"change":"link","link":"x"}`, "", "0 prefixes"},
 		{"prefix of a link", `{"change":"link","link":"x","prefixes":["2001:db8::"]}`, "prefixes[0]", "no '/'"},
 		{"relay of a link", `{"change":"link","link":"x","prefixes":["2001:db8::/64"],"relays":["x"]}`, "relays[0]", "unable to parse"},
+		{"a large link", `{"change":"link","link":"x","prefixes":["2001:db8::/64"],"names":["` + strings.Join(manyNames(1024), `","`) + `"]}`, "", "octets encoded"},
 		{"removal of no link", `{"change":"remove-link"}`, "link", "0 octets"},
 		{"begin with more", `{"change":"begin","link":"x"}`, "link", "unknown"},
 		{"complete with more", `{"change":"complete","links":true}`, "links", "unknown"},

@@ -4,9 +4,15 @@ import (
 	"fmt"
 	"net/netip"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/leasehold/leasehold/feed"
 	"github.com/leasehold/leasehold/fsm/binding"
 	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
+
+// maxChange is how many octets a change may have, encoded; a batch has some beside it.
+const maxChange = feed.MaxBatchOctets - 16
 
 // linkObject is a link of the source's configuration.
 type linkObject struct {
@@ -52,9 +58,13 @@ func parseLink(octets []byte) (line, error) {
 	if err := test.Validate(); err != nil {
 		return line{}, wrong("", "%w", err)
 	}
-	return line{change: &ingestv1.Change{Change: &ingestv1.Change_DefineLink{DefineLink: &ingestv1.Link{
+	change := &ingestv1.Change{Change: &ingestv1.Change_DefineLink{DefineLink: &ingestv1.Link{
 		Label: o.Link, Names: o.Names, Prefixes: o.Prefixes, Relays: o.Relays,
-	}}}}, nil
+	}}}
+	if n := proto.Size(change); n > maxChange { // it would be refused behind our back, and a full statement go on without it
+		return line{}, wrong("", "%d octets encoded, want at most %d", n, maxChange)
+	}
+	return line{change: change}, nil
 }
 
 func parseRemoveLink(octets []byte) (line, error) {
