@@ -20,8 +20,9 @@ import (
 
 // Limits of a session.
 const (
-	maxBytesInFlight = 4 << 20         // octets of batches proposed and not yet acknowledged
-	maxInFlight      = 64              // batches of the same
+	maxBytesInFlight = 4 << 20         // octets of batches taken and not yet acknowledged
+	maxArrivals      = 512             // batches of the same: a small one counts as so many parts of the octets
+	maxInFlight      = 64              // batches proposed and not yet acknowledged
 	sweepLimit       = 16384           // bindings that one tick looks after while a sweep is waited for
 	leaderHold       = 7 * time.Second // how long a session waits for a leader
 	maxSessions      = 2048            // sessions at once on a node

@@ -16,21 +16,34 @@ import (
 	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
 
-// localSession is a session on the leader. One goroutine takes batches and proposes them, the call's own waits for them and
-// acknowledges, both in order.
+// localSession is a session on the leader. One goroutine takes batches as they come, one proposes them, the call's own waits for
+// them and acknowledges, all in order. A batch that waits to be proposed has been taken: the ages in it go on.
 type localSession struct {
 	service  *Service
 	stream   ingestv1.Ingest_FeedServer
 	session  fsm.Session
-	flights  chan flight         // closed when no more batches come
-	room     *semaphore.Weighted // octets that may still be proposed
-	convert  converter           // of the taking goroutine
+	arrivals chan arrival        // closed when no more batches come
+	flights  chan flight         // closed when no more are proposed
+	room     *semaphore.Weighted // octets that may still be taken
+	convert  converter           // of the proposing goroutine
 	refused  uint64              // bindings of a virtual network so far
 	instance *string             // which agent of the source it is, once it has reported; reports.mu guards it
 	gone     bool                // whether the session has ended; reports.mu guards it
 
 	ack     *ingestv1.Ack // what is to be acknowledged next; nil for nothing
 	rewound bool          // whether the feeder was asked to rewind and has not yet
+}
+
+// arrival is a batch that is to be proposed.
+type arrival struct {
+	flight
+	batch    *ingestv1.Batch
+	received time.Time
+}
+
+func newLocalSession(s *Service, stream ingestv1.Ingest_FeedServer, session fsm.Session) *localSession {
+	return &localSession{service: s, stream: stream, session: session, arrivals: make(chan arrival, maxArrivals),
+		flights: make(chan flight, maxInFlight), room: semaphore.NewWeighted(maxBytesInFlight)}
 }
 
 // serve runs a session on this node, which leads. The welcome counts as an acknowledgement for the feeder, so it waits for the
@@ -44,24 +57,29 @@ func (s *Service) serve(ctx context.Context, stream ingestv1.Ingest_FeedServer, 
 	if err := stream.Send(&ingestv1.FeedResponse{Response: &ingestv1.FeedResponse_Welcome{Welcome: welcome}}); err != nil {
 		return err
 	}
-	l := &localSession{service: s, stream: stream, session: session, flights: make(chan flight, maxInFlight),
-		room: semaphore.NewWeighted(maxBytesInFlight)}
+	l := newLocalSession(s, stream, session)
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // the taking goroutine stops at its next step
+	defer cancel() // the other goroutines stop at their next step
 	defer s.reports.end(l)
-	received := make(chan error, 1)
+	received, proposed := make(chan error, 1), make(chan error, 1)
 	go func() { // it ends with the call at the latest: Recv knows no other end
 		received <- l.receive(ctx)
+		close(l.arrivals)
+	}()
+	go func() {
+		proposed <- l.propose(ctx)
 		close(l.flights)
 	}()
 	if err := l.acknowledge(ctx); err != nil {
 		return err
 	}
+	if err := <-proposed; err != nil {
+		return err
+	}
 	return <-received
 }
 
-// receive takes batches until the feeder closes its side, or one may not be stored. What was proposed before is acknowledged in
-// either case.
+// receive takes batches, and reports, until the feeder closes its side. What was taken before is proposed in either case.
 func (l *localSession) receive(ctx context.Context) error {
 	for {
 		r, err := l.stream.Recv()
@@ -77,7 +95,7 @@ func (l *localSession) receive(ctx context.Context) error {
 	}
 }
 
-// take keeps a report, or proposes one batch that came in at the time received.
+// take keeps a report, or lets a batch in that came at the time received.
 func (l *localSession) take(ctx context.Context, r *ingestv1.FeedRequest, received time.Time) error {
 	if report := r.GetReport(); report != nil {
 		l.service.reports.take(l, report)
@@ -87,23 +105,37 @@ func (l *localSession) take(ctx context.Context, r *ingestv1.FeedRequest, receiv
 	if batch == nil {
 		return status.Error(codes.InvalidArgument, "every request after the Hello is a Batch or a Report")
 	}
-	f := flight{sequence: batch.GetSequence(), octets: min(int64(proto.Size(batch)), maxBytesInFlight), sweep: batch.GetResyncEnd() != nil}
-	if err := l.enter(ctx, &f); err != nil {
+	octets := min(max(int64(proto.Size(batch)), maxBytesInFlight/maxArrivals), maxBytesInFlight)
+	a := arrival{flight{sequence: batch.GetSequence(), octets: octets, sweep: batch.GetResyncEnd() != nil}, batch, received}
+	if err := l.enter(ctx, &a.flight); err != nil {
 		return err
-	}
-	entry, err := l.entry(batch, received)
-	if err != nil {
-		return err
-	}
-	if f.pending, err = l.service.node.Propose(ctx, entry); err != nil {
-		return fmt.Errorf("propose batch %d: %w", f.sequence, err)
 	}
 	select {
-	case l.flights <- f:
+	case l.arrivals <- a: // at once: there is room
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// propose proposes what has arrived until no more comes, or one may not be stored. What was proposed before is acknowledged in
+// either case.
+func (l *localSession) propose(ctx context.Context) error {
+	for a := range l.arrivals {
+		entry, err := l.entry(a.batch, a.received)
+		if err != nil {
+			return err
+		}
+		if a.pending, err = l.service.node.Propose(ctx, entry); err != nil {
+			return fmt.Errorf("propose batch %d: %w", a.sequence, err)
+		}
+		select {
+		case l.flights <- a.flight:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // enter waits for room for a batch. The end of a resync waits until it is alone, to know how much the source has before what
