@@ -35,6 +35,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.introduce()
 	h := &pushHandler{server: s, started: s.config.now(), ending: ctx.Done()}
 	h.user, h.password = sha256.Sum256([]byte(s.config.PushUser)), sha256.Sum256([]byte(s.config.PushPassword))
 	conns := newConnections(s)
@@ -69,6 +70,18 @@ func (s *Server) Serve(ctx context.Context) error {
 	<-failed
 	conns.wait.Wait()
 	return err
+}
+
+// introduce tells at the start what pushes do not tell, where nothing else does at once: nobody should have to find out.
+func (s *Server) introduce() {
+	const lacks = "Kea pushes neither what operators do (lease6-add, lease6-update, lease6-del, lease6-wipe) nor what it drops by itself"
+	switch {
+	case s.config.Leases != "":
+	case s.config.Control != nil:
+		s.log.Info(lacks+": the cluster learns of that when Kea's leases are read the next time, unless the lease file is followed too", "resync", s.config.Resync)
+	default:
+		s.log.Warn(lacks + ", nor anything again that is lost: without the lease file or Kea's command API the cluster keeps such leases until they run out")
+	}
 }
 
 // errorWriter logs what net/http has to say, which anybody who connects can cause.

@@ -5,7 +5,7 @@ import "time"
 // How often Kea is asked how it is. It logs each command, so that is seldom, as long as nothing tells that it may have ended or begun.
 const (
 	defaultPoll = 10 * time.Second
-	hurriedPoll = 2 * time.Second // at most so often when something tells that, and while Kea is away
+	hurriedPoll = 2 * time.Second // when something tells that, at the most, and while Kea is away
 )
 
 // pace tells when Kea is to be looked at. It is used by one goroutine.
