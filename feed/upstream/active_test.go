@@ -170,7 +170,7 @@ func TestSubscriptionToEverything(t *testing.T) {
 		s, m := stage.source(config, "a"), newModel(t)
 		ctx := run(t, s, m)
 		for m.until(ctx, "the first answer was told", func() bool { return m.has(na) }); stage.left() > 0; {
-			<-time.After(time.Second)
+			<-time.After(time.Millisecond)
 		}
 		synctest.Wait()
 		if got := s.Condition().Trouble; !strings.Contains(got, "NotConfigured") || m.ends() > 0 {

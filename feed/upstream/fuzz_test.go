@@ -12,25 +12,6 @@ import (
 	"github.com/leasehold/leasehold/protocol/requestor"
 )
 
-// octets is a connection on which the server's octets come, whatever is asked, and then nothing more.
-type octets struct {
-	net.Conn
-	left []byte
-}
-
-func (o *octets) Read(p []byte) (int, error) {
-	if len(o.left) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, o.left)
-	o.left = o.left[n:]
-	return n, nil
-}
-func (o *octets) Write(p []byte) (int, error)      { return len(p), nil }
-func (o *octets) Close() error                     { return nil }
-func (o *octets) SetReadDeadline(time.Time) error  { return nil }
-func (o *octets) SetWriteDeadline(time.Time) error { return nil }
-
 // FuzzClientData: whatever a server says of a client, by bulk or in a subscription, what is stated of it may be stored, and what is not
 // stated is counted or no lease.
 func FuzzClientData(f *testing.F) {
@@ -44,6 +25,8 @@ func FuzzClientData(f *testing.F) {
 	relayed := must(dhcpv6.LQRelayData{Peer: far, Message: chain})
 	f.Add([]byte(whole), []byte(join(whole, relayed)))
 	f.Add([]byte(join(whole, relayed[:len(relayed)-3])), []byte(join(whole, must(dhcpv6.CLTTime(never)))))
+	f.Add([]byte(whole), []byte(spoilt("c")[4:]))
+	f.Add([]byte(whole), []byte(spoilt("")[4:]))
 	gone := with(of("c", 3), na, 0, 0)
 	f.Add([]byte(join(whole, dhcpv6.Options{0, 39, 0, 1, 5})), []byte(holds(&gone)[4:]))
 	f.Fuzz(func(t *testing.T, first, second []byte) {
@@ -68,14 +51,29 @@ func stateOctets(t *testing.T, active bool, first, second []byte) {
 	r := s.requestor(nil)
 	r.ClientID = ownID
 	r.Dial = func(context.Context, string) (net.Conn, error) { return &answering{first: first, second: second}, nil }
-	clients, withBindings := 0, 0
+	clients, withBindings, unreadable := 0, 0, 0
 	err = requestor.QueryAny(t.Context(), s.config.Servers, r, s.queries[0].Query, func(c *requestor.Client) error {
 		clients++
+		if c.Unreadable {
+			unreadable++
+			if len(c.Addresses)+len(c.Prefixes) > 0 || c.Flaw == nil {
+				t.Errorf("unreadable, and yet %+v", c)
+			}
+		}
 		withBindings += len(c.Addresses) + len(c.Prefixes)
 		return teller.take(c, origin{link: noLink, live: active})
 	})
 	if f := fatal(err); f != nil || errors.Is(err, errFull) {
 		t.Errorf("stating failed: %v", err)
+	}
+	if err == nil { // the answer was whole: the statement ends, unless it is not known whose the rest was
+		doubt := teller.unread.inDoubt(s.known) != nil
+		if err := teller.end(); err != nil {
+			t.Error(err)
+		}
+		if (m.ends() == 0) != doubt || unreadable == 0 && doubt {
+			t.Errorf("%d clients cannot be read, %d statements ended, in doubt: %v", unreadable, m.ends(), doubt)
+		}
 	}
 	if err := teller.close(); err != nil {
 		t.Error(err)
@@ -85,10 +83,24 @@ func stateOctets(t *testing.T, active bool, first, second []byte) {
 	}
 }
 
-// answering is a connection that answers the first query with two client data.
+// answering is a connection that answers the first query with two client data, and then ends.
 type answering struct {
-	octets
+	net.Conn
+	left          []byte
 	first, second []byte
+}
+
+func (a *answering) Close() error                     { return nil }
+func (a *answering) SetReadDeadline(time.Time) error  { return nil }
+func (a *answering) SetWriteDeadline(time.Time) error { return nil }
+
+func (a *answering) Read(p []byte) (int, error) {
+	if len(a.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, a.left)
+	a.left = a.left[n:]
+	return n, nil
 }
 
 func (a *answering) Write(p []byte) (int, error) {
