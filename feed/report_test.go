@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -317,4 +318,20 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 		}
 	}
 	return out
+}
+
+// TestReasonIsTheNewest: an outage is one change of readiness, and who asks is told what keeps the agent from the cluster now.
+func TestReasonIsTheNewest(t *testing.T) {
+	s := &standing{complete: true}
+	s.disconnected(errors.New("the leader changed"))
+	changed := s.watch()
+	s.disconnected(errors.New("connection refused"))
+	if got := s.reasons(); len(got) != 1 || !strings.HasSuffix(got[0], "connection refused") {
+		t.Errorf("reasons %q", got)
+	}
+	select {
+	case <-changed:
+		t.Error("another failure counts as a change")
+	default:
+	}
 }

@@ -68,14 +68,14 @@ func (s *standing) connected(node string) {
 func (s *standing) disconnected(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.node == "" && s.lost != "" {
-		return // what followed the first failure is in the log
-	}
+	known := s.node == "" && s.lost != "" // what fails next, every moment, is told to those who ask
 	s.node = ""
 	if err != nil {
 		s.lost = err.Error()
 	}
-	s.notify()
+	if !known {
+		s.notify()
+	}
 }
 
 // stated tells that the source has stated changes.
