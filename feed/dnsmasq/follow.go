@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/leasehold/leasehold/feed"
-	"github.com/leasehold/leasehold/fsm/binding"
-	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
 
 const (
@@ -40,7 +38,7 @@ type following struct {
 // run follows until ctx ends.
 func (f *following) run(ctx context.Context) (err error) {
 	f.remember()
-	defer func() { f.source.shown(stateTrouble, f.source.known.memory.close()) }()
+	defer func() { f.source.troubles.Set(stateFile, f.source.known.memory.close()) }()
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -73,11 +71,11 @@ func (f *following) remember() {
 		return
 	}
 	if k.memory != nil {
-		f.source.shown(stateTrouble, k.memory.rewrite(k.held))
+		f.source.troubles.Set(stateFile, k.memory.rewrite(k.held))
 		return
 	}
 	m, held, err := openMemory(f.source.config.State)
-	f.source.shown(stateTrouble, err)
+	f.source.troubles.Set(stateFile, err)
 	if m != nil {
 		k.memory = m
 		maps.Copy(held, k.held)
@@ -105,14 +103,14 @@ func (f *following) listen(ctx context.Context, events chan delivery) {
 	for ctx.Err() == nil {
 		l, err := listen(f.source.config.Socket, f.source.badEvent)
 		if err == nil {
-			f.source.shown(socketTrouble, nil)
+			f.source.troubles.Set(eventSocket, nil)
 			l.out = events
 			err = l.serve(ctx)
 		}
 		if err == nil {
 			return
 		}
-		f.source.shown(socketTrouble, err)
+		f.source.troubles.Set(eventSocket, err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(poll):
@@ -162,17 +160,17 @@ func (f *following) look(ctx context.Context) error {
 	path := f.source.config.Leases
 	info, err := os.Stat(path)
 	if err != nil {
-		f.source.shown(fileTrouble, err)
+		f.source.troubles.Set(leaseFile, err)
 		return nil
 	}
 	if b := f.believed; b != nil && f.candidate == nil && info.ModTime().Equal(b.modified) && info.Size() == int64(len(b.text)) {
-		f.source.shown(fileTrouble, nil)
+		f.source.troubles.Set(leaseFile, nil)
 		return nil
 	}
 	now := time.Now()
 	c, err := readFile(path)
 	if err != nil {
-		f.source.shown(fileTrouble, err)
+		f.source.troubles.Set(leaseFile, err)
 		return nil
 	}
 	if f.candidate == nil || !f.candidate.same(c) {
@@ -197,7 +195,7 @@ func (f *following) look(ctx context.Context) error {
 	if lacks != nil {
 		f.again = poll
 		if now.Sub(f.waiting) > unsettled {
-			f.source.shown(fileTrouble, fmt.Errorf("lease file %s: %w", path, lacks))
+			f.source.troubles.Set(leaseFile, fmt.Errorf("lease file %s: %w", path, lacks))
 		}
 		return nil
 	}
@@ -214,7 +212,7 @@ func (f *following) hurry(ctx context.Context, c *content) error {
 
 // believe takes what the file says; whole tells that it is surely all that dnsmasq wrote.
 func (f *following) believe(ctx context.Context, c *content, whole bool) error {
-	f.source.shown(fileTrouble, nil)
+	f.source.troubles.Set(leaseFile, nil)
 	s := parseLeases(c.text)
 	f.source.report(s.problems)
 	d := f.source.known.believe(&s, whole, f.asked, c.modified)
@@ -258,8 +256,7 @@ func (f *following) statement(ctx context.Context) error {
 		return err
 	}
 	for i := range links {
-		c := &ingestv1.Change{Change: &ingestv1.Change_DefineLink{DefineLink: linkMessage(&links[i])}}
-		if err := f.sink.Change(ctx, c); err != nil {
+		if err := f.sink.Change(ctx, feed.DefineLink(&links[i])); err != nil {
 			return err
 		}
 	}
@@ -280,16 +277,4 @@ func (f *following) statement(ctx context.Context) error {
 	f.due, f.next = false, time.Now().Add(f.source.config.Resync)
 	f.source.count(func(t *Totals) { t.Statements++ })
 	return nil
-}
-
-// linkMessage is a link as the cluster is told of it.
-func linkMessage(from *binding.Link) *ingestv1.Link {
-	l := &ingestv1.Link{Label: from.Label, Names: from.Names}
-	for _, prefix := range from.Prefixes {
-		l.Prefixes = append(l.Prefixes, prefix.String())
-	}
-	for _, a := range from.Relays {
-		l.Relays = append(l.Relays, a.String())
-	}
-	return l
 }

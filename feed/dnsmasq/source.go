@@ -44,19 +44,19 @@ type Source struct {
 	known      *known          // of the goroutine that is in Run
 	complained map[string]bool // the lines that could not be used when the lease file was last believed
 
-	mu      sync.Mutex
-	totals  Totals
-	trouble [troubles]string
+	troubles *feed.Troubles
+
+	mu     sync.Mutex
+	totals Totals
 }
 
 var _ feed.Reporter = (*Source)(nil)
 
-// What can keep a source from dnsmasq.
+// What trouble can be about.
 const (
-	fileTrouble = iota
-	socketTrouble
-	stateTrouble
-	troubles
+	leaseFile   = "dnsmasq's lease file"
+	eventSocket = "the socket for dnsmasq's events"
+	stateFile   = "the state file"
 )
 
 // Totals count since the program began.
@@ -88,24 +88,17 @@ func New(config Config) (*Source, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Source{config: config, complained: map[string]bool{}}
+	s := &Source{config: config, complained: map[string]bool{}, troubles: feed.NewTroubles(config.Logger)}
 	s.newBell = func() bell { return doorbell.New(config.Leases, config.Logger) }
-	s.known = newKnown(func(err error) { s.shown(stateTrouble, err) })
+	s.known = newKnown(func(err error) { s.troubles.Set(stateFile, err) })
 	return s, nil
 }
 
 // Condition is what keeps the source from dnsmasq, and how many lines and events it refused. dnsmasq runs on this machine: its clock
 // is ours.
 func (s *Source) Condition() feed.Condition {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := feed.Condition{Refused: s.totals.Refused + s.totals.BadEvents, Measured: true}
-	for _, text := range s.trouble {
-		if c.Trouble == "" {
-			c.Trouble = text
-		}
-	}
-	return c
+	t := s.Totals()
+	return feed.Condition{Refused: t.Refused + t.BadEvents, Measured: true, Trouble: s.troubles.String()}
 }
 
 // Totals are the newest; they may be asked for at any time from any goroutine.
@@ -119,25 +112,6 @@ func (s *Source) count(f func(*Totals)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(&s.totals)
-}
-
-// shown remembers what is wrong with one of the troubles' subjects; nil: nothing. What is new is logged.
-func (s *Source) shown(subject int, err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	s.mu.Lock()
-	changed := s.trouble[subject] != text
-	s.trouble[subject] = text
-	s.mu.Unlock()
-	switch {
-	case !changed:
-	case err != nil:
-		s.config.Logger.Warn("dnsmasq cannot be followed wholly", "error", err)
-	default:
-		s.config.Logger.Info("dnsmasq can be followed again")
-	}
 }
 
 // report tells of the lines of a lease file that are new among those that cannot be used.

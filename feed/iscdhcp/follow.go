@@ -15,7 +15,6 @@ import (
 
 	"github.com/leasehold/leasehold/feed"
 	"github.com/leasehold/leasehold/fsm/binding"
-	ingestv1 "github.com/leasehold/leasehold/proto/ingest/v1"
 )
 
 // following is one Run of a Source.
@@ -178,8 +177,7 @@ func (f *following) statement(ctx context.Context) error {
 		return f.sank(err)
 	}
 	for i := range links {
-		c := &ingestv1.Change{Change: &ingestv1.Change_DefineLink{DefineLink: linkMessage(&links[i])}}
-		if err := f.sink.Change(ctx, c); err != nil {
+		if err := f.sink.Change(ctx, feed.DefineLink(&links[i])); err != nil {
 			return f.sank(err)
 		}
 	}
@@ -205,21 +203,9 @@ func (f *following) links() (links []binding.Link, known bool) {
 		return links, len(links) > 0
 	}
 	read, err := ReadConfig(f.source.config.Config)
-	f.source.trouble(&f.source.links, err)
+	f.source.troubles.Set(confFile, err)
 	if err != nil {
 		return nil, false
 	}
 	return slices.Concat(links, read), true
-}
-
-// linkMessage is a link as the cluster is told of it.
-func linkMessage(from *binding.Link) *ingestv1.Link {
-	l := &ingestv1.Link{Label: from.Label, Names: from.Names}
-	for _, prefix := range from.Prefixes {
-		l.Prefixes = append(l.Prefixes, prefix.String())
-	}
-	for _, a := range from.Relays {
-		l.Relays = append(l.Relays, a.String())
-	}
-	return l
 }

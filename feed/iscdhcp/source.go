@@ -44,11 +44,17 @@ type Source struct {
 	config  Config
 	newBell func() bell
 
+	troubles *feed.Troubles
+
 	mu     sync.Mutex
 	totals Totals
-	files  string // what keeps it from the lease file; empty: nothing
-	links  string // what keeps it from the configuration
 }
+
+// What trouble can be about.
+const (
+	leaseFile = "dhcpd's lease file"
+	confFile  = "dhcpd's configuration, and so with the links"
+)
 
 var _ feed.Reporter = (*Source)(nil)
 
@@ -88,20 +94,14 @@ func New(config Config) (*Source, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Source{config: config}
+	s := &Source{config: config, troubles: feed.NewTroubles(config.Logger)}
 	s.newBell = func() bell { return doorbell.New(config.Leases, config.Logger) }
 	return s, nil
 }
 
 // Condition is what keeps the source from the files, and how many records it refused. dhcpd runs on this machine: its clock is ours.
 func (s *Source) Condition() feed.Condition {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := feed.Condition{Refused: s.totals.Refused, Measured: true, Trouble: s.files}
-	if c.Trouble == "" {
-		c.Trouble = s.links
-	}
-	return c
+	return feed.Condition{Refused: s.Totals().Refused, Measured: true, Trouble: s.troubles.String()}
 }
 
 // Totals are the newest; they may be asked for at any time from any goroutine.
@@ -115,25 +115,6 @@ func (s *Source) count(f func(*Totals)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(&s.totals)
-}
-
-// trouble remembers what keeps the source from its files, and logs what is new.
-func (s *Source) trouble(where *string, err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	s.mu.Lock()
-	changed := *where != text
-	*where = text
-	s.mu.Unlock()
-	switch {
-	case !changed:
-	case err != nil:
-		s.config.Logger.Warn("ISC dhcpd cannot be followed", "error", err)
-	default:
-		s.config.Logger.Info("ISC dhcpd can be followed again")
-	}
 }
 
 // bad is told of a record.
@@ -167,14 +148,11 @@ func (s *Source) Run(ctx context.Context, sink feed.Sink) error {
 // run follows until ctx ends.
 func (f *following) run(ctx context.Context, b bell) error {
 	for {
-		if err := f.look(ctx); err != nil {
-			if f.sunk != nil {
-				return f.sunk
-			}
-			f.source.trouble(&f.source.files, err)
-		} else {
-			f.source.trouble(&f.source.files, nil)
+		err := f.look(ctx)
+		if f.sunk != nil {
+			return f.sunk
 		}
+		f.source.troubles.Set(leaseFile, err)
 		wait := poll
 		if f.stated && !f.due { // one that is due, and still not made, waits for the file
 			wait = max(min(poll, time.Until(f.next)), 0)
