@@ -29,6 +29,8 @@ type ControlConfig struct {
 
 	Timeout time.Duration // for one command; 0: DefaultTimeout
 	Logger  *slog.Logger  // nil: none
+
+	longest int // octets of an answer; 0: maxReply
 }
 
 // DefaultTimeout bounds the time that one command takes.
@@ -69,6 +71,9 @@ func NewControl(config ControlConfig) (*Control, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
+	if config.longest <= 0 {
+		config.longest = maxReply
+	}
 	if strings.HasPrefix(config.URL, "/") {
 		config.URL = "unix:" + config.URL
 	}
@@ -80,7 +85,7 @@ func NewControl(config ControlConfig) (*Control, error) {
 	case u.User != nil:
 		return nil, fmt.Errorf("%w: control: the URL has a password in it: give user and password file", ErrConfig)
 	case u.Scheme == "unix" && u.Host == "" && u.Path != "" && u.Opaque == "":
-		c.carrier = &unixCarrier{path: u.Path}
+		c.carrier = &unixCarrier{path: u.Path, longest: config.longest}
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
 		c.carrier, c.service = newHTTPCarrier(config), true
 	default:

@@ -72,7 +72,7 @@ func (h *httpCarrier) carry(ctx context.Context, command []byte) (a answer, err 
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		a.date = date
 	}
-	if a.body, err = readAll(response.Body); errors.Is(err, io.ErrUnexpectedEOF) && a.status != http.StatusOK {
+	if a.body, err = readAll(response.Body, h.config.longest); errors.Is(err, io.ErrUnexpectedEOF) && a.status != http.StatusOK {
 		err = nil // the status says it all
 	}
 	return a, ended(ctx, err)

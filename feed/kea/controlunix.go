@@ -10,10 +10,13 @@ import (
 )
 
 // errTooLong is why an answer is not taken.
-var errTooLong = fmt.Errorf("%w: longer than %d octets", ErrReply, maxReply)
+var errTooLong = fmt.Errorf("%w: longer than is taken", ErrReply)
 
 // unixCarrier asks over Kea's unix socket: a connection a command, which Kea closes behind its answer.
-type unixCarrier struct{ path string }
+type unixCarrier struct {
+	path    string
+	longest int // octets of an answer
+}
 
 func (u *unixCarrier) close() {}
 
@@ -28,7 +31,7 @@ func (u *unixCarrier) carry(ctx context.Context, command []byte) (a answer, err 
 	if _, err := conn.Write(command); err != nil {
 		return answer{}, ended(ctx, err)
 	}
-	body, err := readAll(conn)
+	body, err := readAll(conn, u.longest)
 	return answer{body: body}, ended(ctx, err)
 }
 
@@ -40,14 +43,14 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// readAll reads an answer to its end. Nothing at all is io.ErrUnexpectedEOF.
-func readAll(in io.Reader) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(in, maxReply+1))
+// readAll reads an answer of bounded length to its end. Nothing at all is io.ErrUnexpectedEOF.
+func readAll(in io.Reader, longest int) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(in, int64(longest)+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case len(body) > maxReply:
-		return nil, errTooLong
+	case len(body) > longest:
+		return nil, fmt.Errorf("%w: %d octets", errTooLong, longest)
 	case len(body) == 0:
 		return nil, fmt.Errorf("closed without an answer: %w", io.ErrUnexpectedEOF)
 	}

@@ -258,7 +258,7 @@ func TestWalkOfLargeLeases(t *testing.T) {
 	}))
 	defer server.Close()
 	b := &book{}
-	_, _ = follow(t, walkConfig{control: newTestControl(t, ControlConfig{URL: server.URL}), page: 20}, b)
+	_, _ = follow(t, walkConfig{control: newTestControl(t, ControlConfig{URL: server.URL, longest: 32 << 10}), page: 20}, b)
 	if got := b.complete(t, 1); len(got) != 20 {
 		t.Errorf("%d leases", len(got))
 	}

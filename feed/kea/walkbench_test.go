@@ -31,7 +31,7 @@ func TestHowLongAPageStallsKea(t *testing.T) {
 			if _, err := conn.Write([]byte(`{"command":"lease6-get-page","arguments":{"from":"` + cursor + `","limit":` + strconv.Itoa(size) + `}}`)); err != nil {
 				t.Fatal(err)
 			}
-			text, err := readAll(conn)
+			text, err := readAll(conn, maxReply)
 			took := time.Since(began)
 			conn.Close()
 			if err != nil {
