@@ -106,7 +106,7 @@ func (f *flat) add(file string, source []byte, depth int) error {
 				return &ConfigError{placeIn(file, source, i), ErrComment}
 			}
 			n, blank = end+4, true
-		case bytes.HasPrefix(rest, []byte("<?include")):
+		case bytes.HasPrefix(rest, []byte("<?")):
 			n, err := f.include(file, source, i, depth)
 			if err != nil {
 				return err
@@ -160,9 +160,10 @@ func (f *flat) include(file string, source []byte, at, depth int) (int, error) {
 	fail := func(format string, args ...any) (int, error) {
 		return 0, &ConfigError{placeIn(file, source, at), fmt.Errorf("%w: "+format, append([]any{ErrInclude}, args...)...)}
 	}
-	mark, _, closed := bytes.Cut(source[at:], []byte("?>"))
-	name := bytes.TrimSpace(bytes.TrimPrefix(mark, []byte("<?include")))
-	if !closed || len(name) < 3 || name[0] != '"' || name[len(name)-1] != '"' {
+	mark, _, closed := bytes.Cut(source[at+len("<?"):], []byte("?>"))
+	word, name, _ := bytes.Cut(mark, []byte{'"'})
+	name = append([]byte{'"'}, bytes.TrimSpace(name)...)
+	if !closed || string(bytes.TrimSpace(word)) != "include" || len(name) < 3 || name[0] != '"' || name[len(name)-1] != '"' {
 		return fail(`want <?include "FILE"?>`)
 	}
 	if depth >= maxNested {
@@ -179,7 +180,7 @@ func (f *flat) include(file string, source []byte, at, depth int) (int, error) {
 	if err != nil {
 		return fail("%w", err)
 	}
-	return len(mark) + 2, f.add(path, included, depth+1)
+	return len("<?") + len(mark) + len("?>"), f.add(path, included, depth+1)
 }
 
 // place finds where an octet of the text comes from.
