@@ -30,6 +30,9 @@ func (s *following) state() (err error) {
 	if err := t.read(); err != nil {
 		return err
 	}
+	if err := t.survey.headed(); err != nil {
+		return err
+	}
 	if err := t.say(); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (p *pass) find() error {
 		p.totals.Octets += uint64(p.lines.end)
 	}
 	p.totals.Shift = p.memfile.shift(p.totals.Newest, p.now)
-	return nil
+	return p.headed()
 }
 
 // octets is the length of all files, as it is now.

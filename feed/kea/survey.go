@@ -2,6 +2,7 @@ package kea
 
 import (
 	"errors"
+	"fmt"
 )
 
 // place is where a line begins: the number of its file in the upper 16 bits, its offset below.
@@ -40,6 +41,17 @@ func (s *survey) read(i int, grows bool, beat func() error) error {
 		}
 		return nil
 	})
+}
+
+// headed is an error, which wraps ErrHeader, if none of the files has a header. Kea writes it as it makes a file, so one without is
+// being made, was emptied by somebody, or is none of Kea's: it does not say that there are no leases.
+func (s *survey) headed() error {
+	for _, r := range s.files {
+		if r.columns.count > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %w: there is none yet", s.files[len(s.files)-1].file.Name(), ErrHeader)
 }
 
 // note takes a line into the survey.
