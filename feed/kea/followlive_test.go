@@ -210,7 +210,7 @@ func TestFollowerReadsTheSamples(t *testing.T) {
 				cut := len(text) * part / 4
 				appendText(t, path, string(text[:cut]))
 				_, w := watch(t, path, nil)
-				if older, err := filepath.Glob(path + ".?"); err != nil || cut+len(older) > 0 {
+				if cut > 0 {
 					w.await(t, "the first statement", func() bool { return w.ends > 0 })
 				}
 				appendText(t, path, string(text[cut:]))
@@ -345,6 +345,7 @@ func TestFollowerOfARemovedFile(t *testing.T) {
 // made of it, and what Kea writes is told all the same.
 func TestFollowerOfAFileThatIsEmptied(t *testing.T) {
 	path := writeFile(t, "kea-leases6.csv", sampleHeader+sampleRow(nil))
+	appendText(t, path+".2", sampleHeader+sampleRow(map[string]string{"address": "2001:db8::ff"})) // which lacks what is newer
 	kea, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -353,18 +354,22 @@ func TestFollowerOfAFileThatIsEmptied(t *testing.T) {
 	if _, err := kea.Seek(0, io.SeekEnd); err != nil {
 		t.Fatal(err)
 	}
-	_, w := watch(t, path, nil)
+	f, w := watch(t, path, nil)
 	w.await(t, "the first statement", func() bool { return w.ends == 1 })
 	if err := os.Truncate(path, 0); err != nil {
 		t.Fatal(err)
 	}
 	w.await(t, "the doubt", func() bool { return len(w.doubts) == 1 })
+	until(t, "that there is no header", func() bool { return strings.Contains(f.trouble(), ErrHeader.Error()) })
 	for i := range 3 {
 		if _, err := kea.WriteString(sampleRow(map[string]string{"address": fmt.Sprintf("2001:db8::%d", i+2)})); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.await(t, "all but the row that has the octets of zero", func() bool { return w.events >= 2 })
+	if w.ends != 1 {
+		t.Errorf("%d statements", w.ends)
+	}
 }
 
 func TestFollowerOfWhatIsNoLeaseFile(t *testing.T) {

@@ -43,15 +43,13 @@ func (s *survey) read(i int, grows bool, beat func() error) error {
 	})
 }
 
-// headed is an error, which wraps ErrHeader, if none of the files has a header. Kea writes it as it makes a file, so one without is
-// being made, was emptied by somebody, or is none of Kea's: it does not say that there are no leases.
+// headed is an error, which wraps ErrHeader, if the last of the files has no header. Kea writes it as it makes a file, so one without
+// is being made, was emptied by somebody, or is none of Kea's: it does not say that nothing happened since the others.
 func (s *survey) headed() error {
-	for _, r := range s.files {
-		if r.columns.count > 0 {
-			return nil
-		}
+	if last := s.files[len(s.files)-1]; last.columns.count == 0 {
+		return fmt.Errorf("%s: %w: there is none yet", last.file.Name(), ErrHeader)
 	}
-	return fmt.Errorf("%s: %w: there is none yet", s.files[len(s.files)-1].file.Name(), ErrHeader)
+	return nil
 }
 
 // note takes a line into the survey.
