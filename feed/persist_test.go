@@ -66,3 +66,55 @@ func TestPersistentSourceEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// lasting is a source that follows its server for ever, and tells how often it has stated everything.
+type lasting struct{ runs int }
+
+func (s *lasting) Run(ctx context.Context, sink Sink) error {
+	s.runs++
+	if err := errors.Join(sink.BeginResync(ctx, false), sink.EndResync(ctx), sink.Change(ctx, leaseOf(s.runs))); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func TestPersistentSourceIsAskedToBeginAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := &lasting{}, persisting()
+		p := Persistent(s, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(ctx, sink) }()
+		for n := 1; n <= 5; n++ {
+			synctest.Wait()
+			if s.runs != n {
+				t.Fatalf("run %d at once, want %d", s.runs, n)
+			}
+			if got := p.Condition().Trouble; got != "" {
+				t.Errorf("trouble %q although nothing failed", got)
+			}
+			p.Again()
+		}
+		synctest.Wait()
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestPersistentSourceDoesNotRestWhenAsked: somebody has mended what it failed for.
+func TestPersistentSourceDoesNotRestWhenAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &failing{left: 1}
+		p := Persistent(f, nil)
+		done := make(chan error)
+		go func() { done <- p.Run(t.Context(), persisting()) }()
+		synctest.Wait()
+		p.Again()
+		if err := <-done; err != nil || len(f.began) != 2 || f.began[1] != f.began[0] {
+			t.Errorf("%v; runs at %v", err, f.began)
+		}
+	})
+}
