@@ -23,6 +23,7 @@ import (
 	"github.com/leasehold/leasehold/cmd/leasehold/config"
 	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
 	"github.com/leasehold/leasehold/feed"
+	"github.com/leasehold/leasehold/feed/kea"
 	"github.com/leasehold/leasehold/protocol/bulk"
 	"github.com/leasehold/leasehold/protocol/leasequery"
 	"github.com/leasehold/leasehold/protocol/starttls"
@@ -206,6 +207,7 @@ func TestPagesNameRealMetrics(t *testing.T) {
 	d.names[metricDrain] = true
 	agents := &describedMetrics{names: map[string]bool{}}
 	feed.NewMetrics(agents)
+	kea.NewMetrics(agents)
 	maps.Copy(d.names, agents.names)
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) < 4 {

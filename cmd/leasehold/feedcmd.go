@@ -1,9 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,9 +25,11 @@ func feedCommand() *cobra.Command {
 		Long: "Feed a cluster with the leases of DHCP servers. It runs where the servers' leases can be read, or across the network from\n" +
 			"them, and speaks to any node. The file says which servers; `leasehold config reference --feed` prints every key. For one\n" +
 			"server its own command does as well.\n\n" +
-			"SIGTERM or an interrupt ends it. It has no state to lose: when it starts again it compares everything.",
-		Example: "  leasehold feed --config /etc/leasehold/feed.yaml",
-		Args:    cobra.NoArgs,
+			"SIGTERM or an interrupt ends it. It has no state to lose: when it starts again it compares everything. SIGHUP has it compare\n" +
+			"everything at once.",
+		Example:     "  leasehold feed --config /etc/leasehold/feed.yaml",
+		Args:        cobra.NoArgs,
+		Annotations: map[string]string{reloads: "SIGHUP"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return withUsage(cmd, errors.New("give --config, or one of the commands"))
@@ -34,7 +38,10 @@ func feedCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runFeeder(cmd.Context(), cmd, cfg, file, warnings)
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			return runFeeder(cmd, cfg, file, warnings, hangup)
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "the agent's configuration file")
@@ -43,8 +50,8 @@ func feedCommand() *cobra.Command {
 	return c
 }
 
-// runFeeder runs the agents of a configuration until ctx ends.
-func runFeeder(ctx context.Context, cmd *cobra.Command, cfg config.Feeder, from string, warnings []config.Problem) error {
+// runFeeder runs the agents of a configuration until the command's context ends. At a hangup, which may be nil, they compare everything.
+func runFeeder(cmd *cobra.Command, cfg config.Feeder, from string, warnings []config.Problem, hangup <-chan os.Signal) error {
 	log := newLogger(cmd.ErrOrStderr(), cfg.Log)
 	for _, w := range warnings {
 		log.Warn("configuration", "from", from, "problem", w.String())
@@ -53,7 +60,7 @@ func runFeeder(ctx context.Context, cmd *cobra.Command, cfg config.Feeder, from 
 	if err != nil {
 		return err
 	}
-	return f.run(ctx)
+	return f.run(cmd.Context(), hangup)
 }
 
 // feederFlags are the flags of an agent with one source.
@@ -88,7 +95,7 @@ func (f *feederFlags) run(cmd *cobra.Command, s config.Source) error {
 	if err != nil {
 		return err
 	}
-	return runFeeder(cmd.Context(), cmd, cfg, "command line", warnings)
+	return runFeeder(cmd, cfg, "command line", warnings, nil)
 }
 
 // dialNodes is how feeders connect to nodes.

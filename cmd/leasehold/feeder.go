@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/leasehold/leasehold/cluster/health"
 	"github.com/leasehold/leasehold/cmd/leasehold/config"
 	"github.com/leasehold/leasehold/feed"
+	"github.com/leasehold/leasehold/feed/kea"
 )
 
 // feederPause is how long an agent rests that the cluster refuses (too many sources, a name that it does not take).
@@ -39,6 +41,7 @@ type feederProcess struct {
 type feederSource struct {
 	name   string
 	source feed.Source
+	again  *feed.PersistentSource      // the source, begun again whenever it is due
 	serve  func(context.Context) error // what it listens with, until ctx ends; nil: with nothing
 	close  func() error                // closes what it opened; nil: nothing
 }
@@ -53,10 +56,16 @@ func assembleFeeder(cfg config.Feeder, log *slog.Logger) (_ *feederProcess, err 
 			err = errors.Join(err, f.close())
 		}
 	}()
+	servers := kea.NewMetrics(registry)
 	for _, c := range cfg.Sources {
-		s, err := openSource(c, cfg.Cluster, log.With("source", c.Name))
+		about := log.With("source", c.Name)
+		s, err := openSource(c, cfg.Cluster, about)
 		if err != nil {
 			return nil, fmt.Errorf("source %q: %w", c.Name, err)
+		}
+		s.again = feed.Persistent(s.source, about)
+		if server, ok := s.source.(*kea.Server); ok {
+			servers.Follow(c.Name, server)
 		}
 		f.sources = append(f.sources, s)
 	}
@@ -89,8 +98,8 @@ func (f *feederProcess) close() error {
 	return errors.Join(errs...)
 }
 
-// run feeds until ctx ends.
-func (f *feederProcess) run(ctx context.Context) (err error) {
+// run feeds until ctx ends. At a hangup every source states everything again.
+func (f *feederProcess) run(ctx context.Context, hangup <-chan os.Signal) (err error) {
 	defer func() { err = errors.Join(err, f.close()) }()
 	failed := make(chan *part, len(f.sources)+1)
 	servers := f.serve(failed)
@@ -101,6 +110,7 @@ func (f *feederProcess) run(ctx context.Context) (err error) {
 		running.Go(func() { f.feed(agents, i) })
 	}
 	running.Go(func() { f.watchReadiness(agents) })
+	running.Go(func() { f.again(agents, hangup) })
 	f.supervisor.started()
 	select {
 	case <-ctx.Done():
@@ -114,6 +124,21 @@ func (f *feederProcess) run(ctx context.Context) (err error) {
 	cancel()
 	running.Wait()
 	return err
+}
+
+// again has every source state everything again at each hangup, until ctx ends.
+func (f *feederProcess) again(ctx context.Context, hangup <-chan os.Signal) {
+	for {
+		select {
+		case <-hangup:
+			f.log.Info("SIGHUP: every source states everything again; the configuration is read at the next start")
+			for _, s := range f.sources {
+				s.again.Again()
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // serve starts everything that listens.
@@ -136,7 +161,7 @@ func (f *feederProcess) feed(ctx context.Context, i int) {
 	for {
 		c := feedConfig(s.name, f.cfg.Cluster, 0, f.log, nil) // the agent names its source itself
 		c.Instance, c.Metrics = f.cfg.Instance, f.metrics
-		agent, err := feed.New(c, feed.Persistent(s.source, log))
+		agent, err := feed.New(c, s.again)
 		if err != nil {
 			log.Error("The agent cannot be made", "error", err)
 			return
