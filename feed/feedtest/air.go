@@ -29,6 +29,7 @@ type Air struct {
 
 	mu      sync.Mutex
 	waiting map[other.TransactionID]chan received
+	newest  uint32 // transaction ID
 }
 
 // received is an answer, and when it came.
@@ -115,12 +116,18 @@ func (a *Air) listen(c net.PacketConn) {
 	}
 }
 
-// expect gives the way on which the answer to a message comes; forget ends it.
-func (a *Air) expect(id other.TransactionID) <-chan received {
+// expect gives the message a transaction ID that no other message has which waits for its answer, and the way on which the answer
+// comes; forget ends it. Random ones of 24 bits are soon the same twice, with thousands of clients.
+func (a *Air) expect(m *other.Message) <-chan received {
 	answer := make(chan received, 1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.waiting[id] = answer
+	for taken := true; taken; {
+		a.newest++
+		m.TransactionID = other.TransactionID{byte(a.newest >> 16), byte(a.newest >> 8), byte(a.newest)}
+		_, taken = a.waiting[m.TransactionID]
+	}
+	a.waiting[m.TransactionID] = answer
 	return answer
 }
 
@@ -133,6 +140,8 @@ func (a *Air) forget(id other.TransactionID) {
 // ask sends a client's message and awaits the answer. It sends again after a second and after two more, four more… as
 // RFC 8415 (section 15) has it, for as long as ctx lets it.
 func (a *Air) ask(ctx context.Context, c *Client, m *other.Message) (*other.Message, error) {
+	answer := a.expect(m)
+	defer a.forget(m.TransactionID)
 	conn, to, wrapped, err := a.relay, a.servers, other.DHCPv6(m), error(nil)
 	if c.Place.Relays == 0 {
 		conn, to = a.link, []net.Addr{a.all}
@@ -140,8 +149,6 @@ func (a *Air) ask(ctx context.Context, c *Client, m *other.Message) (*other.Mess
 		return nil, err
 	}
 	octets := wrapped.ToBytes()
-	answer := a.expect(m.TransactionID)
-	defer a.forget(m.TransactionID)
 	for wait := time.Second; ; wait *= 2 {
 		for _, server := range to {
 			if _, err := conn.WriteTo(octets, server); err != nil {

@@ -36,7 +36,7 @@ func (a *Air) Lookup(ctx context.Context, n *Node, address netip.Addr) (time.Tim
 		query = append(query, 0, 5, 0, 24)
 		query = append(append(query, address.AsSlice()...), make([]byte, 8)...)
 		m.AddOption(&other.OptionGeneric{OptionCode: optionQuery, OptionData: query})
-		answer := a.expect(m.TransactionID)
+		answer := a.expect(m)
 		if _, err := a.relay.WriteTo(m.ToBytes(), to); err != nil {
 			a.forget(m.TransactionID)
 			return time.Time{}, err
