@@ -13,7 +13,7 @@ func (p *pump) chunk(ctx context.Context, w *wayRun, c chunk) error {
 	case c.end:
 		return p.end(ctx, w)
 	case c.doubt != "":
-		p.doubt(w, c.doubt)
+		p.doubt(c.doubt)
 		return nil
 	case c.events:
 		return p.events(ctx, c)
@@ -21,16 +21,22 @@ func (p *pump) chunk(ctx context.Context, w *wayRun, c chunk) error {
 	return p.looks(ctx, w, c)
 }
 
-// begin begins a full statement; one that is under way is void then. When it was another way's, that way begins again: it had a reason.
+// pages is the way by Kea's memory; nil: Kea cannot be asked.
+func (p *pump) pages() *wayRun {
+	if n := len(p.ways); n > 0 && !p.ways[n-1].file {
+		return p.ways[n-1]
+	}
+	return nil
+}
+
+// begin begins a full statement; one of the way that is under way is void then. The lease file makes none where Kea can be asked: a
+// file may lack leases that Kea has (after a kill -9 of Kea in the middle of a compaction, for one), and must not sweep them.
 func (p *pump) begin(ctx context.Context, w *wayRun, b *beginning) error {
 	if p.open == w {
 		p.open = nil
 		p.recent.over()
 	}
-	if !b.partial {
-		if p.open != nil {
-			p.open.want()
-		}
+	if !b.partial && (!w.file || p.pages() == nil) {
 		p.recent.begin()
 		p.open, p.looked, p.vague = w, p.recent.now, false
 		if err := p.sink.BeginResync(ctx, b.linked); err != nil {
@@ -40,8 +46,12 @@ func (p *pump) begin(ctx context.Context, w *wayRun, b *beginning) error {
 	return p.writer.links(ctx, b.links)
 }
 
-// end ends the full statement of a way, if it is still the one that counts.
+// end ends the full statement of a way. When the lease file has told what it has, Kea is asked.
 func (p *pump) end(ctx context.Context, w *wayRun) error {
+	if pages := p.pages(); w.file && pages != nil {
+		pages.want()
+		return p.sink.Flush(ctx)
+	}
 	if p.open != w {
 		return nil
 	}
@@ -56,35 +66,23 @@ func (p *pump) end(ctx context.Context, w *wayRun) error {
 	}
 	p.open = nil
 	p.recent.over()
-	switch {
-	case p.vague:
+	if p.vague {
 		w.want()
-	case w.file && p.doubtful != "":
-		p.askPages(w, p.doubtful) // what the file lacks was swept now
 	}
 	p.ledger.add(func(t *ServerTotals) { t.Resyncs++ })
 	return p.sink.EndResync(ctx)
 }
 
-// doubt has another way make a full statement: now, and after each of this way, until the run ends.
-func (p *pump) doubt(w *wayRun, why string) {
+// doubt has Kea asked for everything: the lease file does not tell it.
+func (p *pump) doubt(why string) {
 	p.ledger.add(func(t *ServerTotals) { t.Gaps++ })
-	p.doubtful = why
-	if !p.askPages(w, why) {
+	pages := p.pages()
+	if pages == nil {
 		p.log.Error("The lease file does not tell everything, and Kea cannot be asked: leases may be missing until they are renewed", "reason", why)
+		return
 	}
-}
-
-// askPages has a way other than this one make a full statement; false: there is none.
-func (p *pump) askPages(w *wayRun, why string) bool {
-	for _, other := range p.ways {
-		if other != w {
-			p.log.Warn("The lease file does not tell everything: Kea is asked", "reason", why)
-			other.want()
-			return true
-		}
-	}
-	return false
+	p.log.Warn("The lease file does not tell everything: Kea is asked", "reason", why)
+	pages.want()
 }
 
 // events states lines of the lease file.

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// fileWay is the way by the lease file of a Kea that can be asked how it is: what the file does not have is not gone while Kea may
-// lack leases, and links come from Kea itself.
+// fileWay is the way by the lease file of a Kea that can be asked how it is: what the file has is not stated while Kea's HA partner
+// has newer leases, and links come from Kea itself.
 type fileWay struct {
 	follower way
 	links    subnets
@@ -44,7 +44,7 @@ func (w *fileWay) read(ctx context.Context, ring <-chan struct{}, out func(conte
 	group.Go(func() { w.watch(ctx, ring, inner) })
 	defer group.Wait()
 	defer cancel()
-	partial, behind := false, false
+	behind := false
 	return w.follower.read(ctx, inner, func(ctx context.Context, c chunk) error {
 		switch {
 		case c.begin != nil:
@@ -52,9 +52,7 @@ func (w *fileWay) read(ctx context.Context, ring <-chan struct{}, out func(conte
 			if err := w.links.database.follows(); err != nil {
 				return err
 			}
-			partial, behind = c.begin.partial, c.begin.behind
-		case c.end && partial:
-			return nil
+			behind = c.begin.behind
 		case behind && len(c.rows) > 0 && !c.events:
 			return nil
 		}
@@ -62,13 +60,12 @@ func (w *fileWay) read(ctx context.Context, ring <-chan struct{}, out func(conte
 	})
 }
 
-// introduce adds to the begin of a statement what Kea says of itself. A Kea that does not answer may be away while its HA partner
-// gives leases: what its file does not have is not taken as gone.
+// introduce adds to the begin of a statement what Kea says of itself.
 func (w *fileWay) introduce(ctx context.Context, b *beginning) {
 	if w.vigil != nil {
 		w.look(ctx)
 		w.asking.Lock()
-		b.partial, b.behind = w.vigil.away || w.vigil.lacking != "", !w.vigil.away && w.vigil.behind
+		b.behind = !w.vigil.away && w.vigil.behind
 		w.asking.Unlock()
 	}
 	links, known, err := w.links.read(ctx)

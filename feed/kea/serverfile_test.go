@@ -30,9 +30,9 @@ func TestFileOfAServerThatIsBehind(t *testing.T) {
 	happened := row{prefix: netip.MustParsePrefix("2001:db8::2/128")}
 	said := script{{begin: &beginning{}}, {rows: []row{listed}}, {events: true, rows: []row{happened}}, {end: true}}
 	for _, tc := range []struct{ state, want string }{
-		{"waiting", "begin ::2/128"},
-		{"syncing", "begin ::2/128"},
-		{"ready", "begin ::1/128 ::2/128"},
+		{"waiting", "begin ::2/128 end"},
+		{"syncing", "begin ::2/128 end"},
+		{"ready", "begin ::1/128 ::2/128 end"},
 		{"hot-standby", "begin ::1/128 ::2/128 end"},
 	} {
 		kea := &statusKea{}

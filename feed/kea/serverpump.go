@@ -17,17 +17,16 @@ const (
 // pump is the one goroutine that states, in one run. Pushes go first.
 type pump struct {
 	*Server
-	sink     feed.Sink
-	writer   *writer
-	answers  chan finding
-	open     *wayRun   // whose full statement is under way
-	looked   time.Time // when Kea was first looked at for it; zero: not yet
-	vague    bool      // something in it may be older than what was forgotten
-	doubtful string    // why the lease file does not tell everything; empty: it does
-	flush    *time.Timer
-	armed    bool // whether flush runs
-	mended   time.Time
-	again    *time.Timer // until the next full statement may be asked for because of missed pushes
+	sink    feed.Sink
+	writer  *writer
+	answers chan finding
+	open    *wayRun   // whose full statement is under way
+	looked  time.Time // when Kea was first looked at for it; zero: not yet
+	vague   bool      // something in it may be older than what was forgotten
+	flush   *time.Timer
+	armed   bool // whether flush runs
+	mended  time.Time
+	again   *time.Timer // until the next full statement may be asked for because of missed pushes
 }
 
 func newPump(s *Server, sink feed.Sink) *pump {
@@ -82,23 +81,19 @@ func (p *pump) step(ctx context.Context, resync <-chan time.Time) error {
 		p.armed = false
 		return p.sink.Flush(ctx)
 	case <-resync:
-		for _, w := range p.ways {
-			if w.file {
-				w.want() // pages have their own schedule
-			}
+		if len(p.ways) > 0 && p.ways[0].file { // pages alone have their own schedule
+			p.ways[len(p.ways)-1].want()
 		}
 	}
 	return nil
 }
 
-// channels are where the ways' chunks come from. Pages wait while the lease file gives a statement, so that the two do not
-// supersede each other.
+// channels are where the ways' chunks come from.
 func (p *pump) channels() (file, pages <-chan chunk) {
 	for _, w := range p.ways {
-		switch {
-		case w.file:
+		if w.file {
 			file = w.chunks
-		case p.open == nil || p.open == w || p.open.trouble() != "":
+		} else {
 			pages = w.chunks
 		}
 	}

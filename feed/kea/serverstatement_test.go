@@ -147,68 +147,47 @@ func TestPartialStatementSweepsNothing(t *testing.T) {
 	}
 }
 
-// TestEndOfAStatementThatAnotherSupersededSweepsNothing also when a statement begins again.
-func TestEndOfAStatementThatAnotherSupersededSweepsNothing(t *testing.T) {
-	h := newHand(t, true)
+// TestEndOfAStatementThatBeganAgainSweepsNothing of what the second part has.
+func TestEndOfAStatementThatBeganAgainSweepsNothing(t *testing.T) {
+	h := newHand(t, false)
 	h.say(h.pages, chunk{begin: &beginning{}})
 	h.say(h.pages, chunk{rows: []row{numbered(1, someCLTT)}, asked: h.tick()})
-	h.say(h.file, chunk{begin: &beginning{}})
-	h.say(h.pages, chunk{end: true})
-	h.say(h.file, chunk{rows: []row{numbered(2, someCLTT)}, asked: h.tick()})
+	h.now = h.now.Add(time.Hour)
+	h.say(h.pages, chunk{begin: &beginning{}})
+	h.say(h.pages, chunk{rows: []row{numbered(2, someCLTT)}, asked: h.tick()})
 	h.holds(1, 2)
-	h.say(h.file, chunk{begin: &beginning{}})
-	h.say(h.file, chunk{rows: []row{numbered(3, someCLTT)}, asked: h.tick()})
-	h.say(h.file, chunk{end: true})
-	h.holds(3)
+	h.say(h.pages, chunk{end: true})
+	h.holds(2)
 }
 
-// TestPagesWaitForTheFile, unless that does not get on.
-func TestPagesWaitForTheFile(t *testing.T) {
+// TestFileSweepsNothingWhereKeaCanBeAsked: the file lacks a lease that Kea has. Kea is asked after each statement of the file; what it
+// does not list is gone.
+func TestFileSweepsNothingWhereKeaCanBeAsked(t *testing.T) {
 	h := newHand(t, true)
-	h.say(h.file, chunk{begin: &beginning{}})
-	if file, pages := h.pump.channels(); file == nil || pages != nil {
-		t.Error("pages do not wait")
+	h.say(h.pages, chunk{begin: &beginning{}})
+	h.say(h.pages, chunk{rows: []row{numbered(1, someCLTT), numbered(2, someCLTT)}, asked: h.tick()})
+	h.say(h.pages, chunk{end: true})
+	h.now = h.now.Add(time.Hour)
+	for range 2 {
+		h.say(h.file, chunk{begin: &beginning{}})
+		h.say(h.file, chunk{rows: []row{numbered(1, someCLTT), numbered(3, someCLTT)}, asked: h.tick()})
+		h.say(h.file, chunk{end: true})
+		h.holds(1, 2, 3)
+		if len(h.pages.ring) != 1 || h.sink.resyncs != 1 {
+			t.Fatalf("Kea is asked %d times after the file's statement; %d resyncs", len(h.pages.ring), h.sink.resyncs)
+		}
+		<-h.pages.ring
 	}
-	h.file.fail("no such file")
-	if _, pages := h.pump.channels(); pages == nil {
-		t.Error("pages wait for a file that cannot be read")
-	}
-	h.file.fail("")
-	h.say(h.file, chunk{end: true})
-	if _, pages := h.pump.channels(); pages == nil {
-		t.Error("pages wait after the end")
-	}
+	h.say(h.pages, chunk{begin: &beginning{}})
+	h.say(h.pages, chunk{rows: []row{numbered(1, someCLTT)}, asked: h.tick()})
+	h.say(h.file, chunk{rows: []row{numbered(4, h.now.Unix())}, events: true})
+	h.say(h.pages, chunk{end: true})
+	h.holds(1, 4)
 }
 
 func TestDoubtOfTheFileHasKeaAsked(t *testing.T) {
 	h := newHand(t, true)
 	h.say(h.file, chunk{doubt: "a torn line"})
-	if len(h.pages.ring) != 1 || len(h.file.ring) != 0 {
-		t.Errorf("rung: pages %d, file %d", len(h.pages.ring), len(h.file.ring))
-	}
-}
-
-// TestFileThatDoesNotTellEverythingIsAlwaysCompleted: the rewritten file lacks the line that nobody could read, and nothing of that is
-// seen any more. What a sweep by the file removes, Kea's memory gives back.
-func TestFileThatDoesNotTellEverythingIsAlwaysCompleted(t *testing.T) {
-	h := newHand(t, true)
-	h.say(h.file, chunk{doubt: "a torn line"})
-	<-h.pages.ring
-	for range 2 {
-		h.say(h.file, chunk{begin: &beginning{}})
-		h.say(h.file, chunk{end: true})
-		if len(h.pages.ring) != 1 {
-			t.Fatal("Kea is not asked after the file's statement")
-		}
-		<-h.pages.ring
-	}
-}
-
-// TestStatementThatAnotherSupersededIsMadeAgain: there was a reason for it.
-func TestStatementThatAnotherSupersededIsMadeAgain(t *testing.T) {
-	h := newHand(t, true)
-	h.say(h.pages, chunk{begin: &beginning{}})
-	h.say(h.file, chunk{begin: &beginning{}})
 	if len(h.pages.ring) != 1 || len(h.file.ring) != 0 {
 		t.Errorf("rung: pages %d, file %d", len(h.pages.ring), len(h.file.ring))
 	}
@@ -280,9 +259,9 @@ func TestPageOlderThanWhatIsRememberedIsReadAgain(t *testing.T) {
 func TestWhatHasRunOut(t *testing.T) {
 	h := newHand(t, true)
 	old := numbered(1, someCLTT-7300)
-	h.say(h.file, chunk{begin: &beginning{}})
-	h.say(h.file, chunk{rows: []row{old, numbered(2, someCLTT)}, asked: h.tick()})
-	h.say(h.file, chunk{end: true})
+	h.say(h.pages, chunk{begin: &beginning{}})
+	h.say(h.pages, chunk{rows: []row{old, numbered(2, someCLTT)}, asked: h.tick()})
+	h.say(h.pages, chunk{end: true})
 	h.holds(2)
 	if len(h.sink.ends) != 0 {
 		t.Errorf("%v", h.sink.ends)

@@ -12,7 +12,7 @@ import (
 type wayRun struct {
 	way     way
 	file    bool // the lease file's
-	standby bool // only asked for a statement when another way has a doubt
+	standby bool // makes a statement only when it is asked for: after each of the lease file's
 	ring    chan struct{}
 	glances chan struct{} // capacity 1: Kea may have ended or begun
 	chunks  chan chunk
