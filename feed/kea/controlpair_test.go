@@ -59,6 +59,7 @@ func TestWalkOfAPair(t *testing.T) {
 	if b.partial || !b.linked {
 		t.Errorf("partial %v, links known %v", b.partial, b.linked)
 	}
+	until(t, "it is read again", func() bool { return get(b, func() int { return b.pages }) >= 2*3 })
 	ends := get(b, func() int { return b.ends })
 	primary.stop()
 	// While its partner does not answer and is not yet taken as down, it may lack something; then it has all that is to be had.

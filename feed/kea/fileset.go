@@ -100,6 +100,31 @@ func openSet(ctx context.Context, d disk, path string) ([]leaseFile, error) {
 	return nil, fmt.Errorf("open lease file %s: %w", path, ErrRotating)
 }
 
+// openBegun is openSet that waits a moment until the file itself has something in it: Kea makes it, and then writes its header. One that
+// stays empty is opened as it is.
+func openBegun(ctx context.Context, d disk, path string) ([]leaseFile, error) {
+	for range openAttempts {
+		files, err := openSet(ctx, d, path)
+		if err != nil {
+			return nil, err
+		}
+		info, err := files[len(files)-1].Stat()
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("look at open lease file: %w", err), closeFiles(files))
+		}
+		if info.Size() > 0 {
+			return files, nil
+		}
+		if err := closeFiles(files); err != nil {
+			return nil, err
+		}
+		if err := pauseFor(ctx, openPause); err != nil {
+			return nil, err
+		}
+	}
+	return openSet(ctx, d, path)
+}
+
 // openNames opens the files that exist; the others are nil.
 func openNames(d disk, names []string) ([]leaseFile, error) {
 	files := make([]leaseFile, len(names))

@@ -137,7 +137,7 @@ func (m *Memfile) links() ([]link, error) {
 func (m *Memfile) open(ctx context.Context) ([]leaseFile, error) {
 	var files []leaseFile
 	for _, path := range m.config.Files {
-		set, err := openSet(ctx, realDisk{}, path)
+		set, err := openBegun(ctx, realDisk{}, path)
 		if err != nil {
 			return nil, errors.Join(err, closeFiles(files))
 		}

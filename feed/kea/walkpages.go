@@ -90,9 +90,34 @@ func (w *walk) attempt(ctx context.Context, out func(context.Context, chunk) err
 			return err
 		}
 	}
+	if err := w.again(ctx, began, out); err != nil {
+		return err
+	}
 	w.config.logger.Info("Kea's leases have been read", "leases", t.leases, "unreadable", t.bad, "links", len(begin.links), "pages", t.pages,
 		"slowest_page", t.slowest, "took", time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+// again reads the leases of a Kea with an HA partner once more, and states those that are not older than the statement. What the
+// partner gave meanwhile its own agent has stated at once; a page that Kea had made before it got that from its partner may have been
+// stated later, and older. Nobody else would put that right before the next statement.
+func (w *walk) again(ctx context.Context, began time.Time, out func(context.Context, chunk) error) error {
+	if !w.vigil.paired() {
+		return nil
+	}
+	if err := pauseFor(ctx, lagAsk); err != nil { // Kea has got it by then
+		return err
+	}
+	skew, _ := w.config.control.Skew()
+	since := began.Add(skew - lagging).Unix()
+	_, err := w.pages(ctx, func(ctx context.Context, c chunk) error {
+		c.rows = slices.DeleteFunc(c.rows, func(r row) bool { return r.transaction() < since })
+		if len(c.rows) == 0 {
+			return nil
+		}
+		return out(ctx, c)
+	})
+	return err
 }
 
 // pageTally is what a statement came to.
