@@ -60,8 +60,8 @@ func (h *pushHandler) submit(rows []row, octets int, arrived time.Time, conn uin
 	timer := time.NewTimer(hold)
 	defer timer.Stop()
 	if !s.queue.put(p) {
+		s.breaker.trip() // first: what is missed is made good when the cluster is back
 		s.miss()
-		s.breaker.trip()
 		s.ledger.add(func(t *ServerTotals) { t.Late++ })
 		return "the cluster acknowledges nothing, and no more can be kept for it"
 	}
