@@ -197,3 +197,32 @@ func TestSubscriptionToEverything(t *testing.T) {
 		}
 	})
 }
+
+// A change may be told before the answer that says on which link its client is, as RFC 7653's messages do not: the answer still puts it
+// there, whether it is older or tells the same, and changes nothing else of it.
+func TestChangeBeforeItsLinkIsKnown(t *testing.T) {
+	for name, answered := range map[string]requestor.Client{
+		"the answer is older":  with(of("d", 500), pd, 1, 1),
+		"the answer is as new": with(of("d", 5), pd, 45, 85),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				known := make(chan struct{})
+				stage := newStage(t, map[string][]script{"a": {
+					subscription(0, 100, tells(101, holds(new(with(of("d", 0), pd, 50, 90)))), stay),
+					func(p *peer) { <-known; answer(106)(p) },
+					answer(106, answered),
+				}})
+				s, m := stage.source(Config{Links: twoLinks.Links, Active: true, Everything: true}, "a"), newModel(t)
+				ctx := run(t, s, m)
+				m.until(ctx, "the change was told", func() bool { return len(m.held) == 1 })
+				close(known)
+				m.until(ctx, "everything was told", func() bool { return m.ends() == 1 })
+				got := m.held[placeOf(pd, true)]
+				if want := (held{duid: "d", valid: 90, preferred: 50, last: got.last, stamp: epoch2000 + noon + 101, link: "all", statement: 1}); got != want {
+					t.Errorf("held %+v, want %+v; stated %q", got, want, m.lines)
+				}
+			})
+		})
+	}
+}

@@ -60,7 +60,7 @@ func (s *Source) subscribe(ctx context.Context, sink feed.Sink) (err error) {
 	}()
 	within, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	x := &session{source: s, teller: t, cancel: cancel, watches: s.watches()}
+	x := &session{source: s, teller: t, cancel: cancel, watches: s.watches(t)}
 	err = x.run(within)
 	switch {
 	case errors.Is(context.Cause(within), errDue) && fatal(err) == nil:
@@ -72,10 +72,11 @@ func (s *Source) subscribe(ctx context.Context, sink feed.Sink) (err error) {
 }
 
 // watches are the subscriptions to be made.
-func (s *Source) watches() []*watch {
+func (s *Source) watches(t *teller) []*watch {
 	if s.config.Everything {
 		q := requestor.ActiveQuery{Full: true, Strict: true, Table: requestor.NewReplica(s.config.MaxBindings)}
 		q.RelayData, q.Options = true, s.config.Options
+		q.Found = func(by int, c *requestor.Client) error { return t.found(by-1, c) }
 		for i := range s.queries {
 			q.Recover = append(q.Recover, s.queries[i].Query)
 		}

@@ -36,14 +36,15 @@ type teller struct {
 	ctx       context.Context // of Source.Run: what waits for the sink ends with it, not with a subscription
 	statement uint32
 
-	mu      sync.Mutex
-	unread  unread
-	sink    feed.Sink
-	change  *change
-	news    []news
-	dirty   chan struct{} // of capacity 1: something was stated
-	stop    chan struct{}
-	running sync.WaitGroup
+	mu       sync.Mutex
+	unread   unread
+	unplaced unplaced // with a subscription to everything
+	sink     feed.Sink
+	change   *change
+	news     []news
+	dirty    chan struct{} // of capacity 1: something was stated
+	stop     chan struct{}
+	running  sync.WaitGroup
 }
 
 // begin begins a full statement.
@@ -52,6 +53,9 @@ func (s *Source) begin(ctx context.Context, sink feed.Sink) (*teller, error) {
 	skew, _ := s.clock.skew()
 	s.known.expire(time.Now().Add(skew).Unix() - arrivalJitter)
 	t := &teller{source: s, ctx: ctx, statement: s.statement, sink: sink, change: newChange(), dirty: make(chan struct{}, 1), stop: make(chan struct{})}
+	if s.config.Everything {
+		t.unplaced = unplaced{}
+	}
 	defined := s.config.defined()
 	if err := sink.BeginResync(ctx, len(defined) > 0); err != nil {
 		return nil, err
@@ -174,7 +178,9 @@ func (t *teller) upsert(m *message, n *news, moved bool) error {
 	if err := t.put(n.place, e); err != nil {
 		return err
 	}
-	return t.state(t.change.upsert(t, m, n.place, &e))
+	c := t.change.upsert(t, m, n.place, &e)
+	t.unplaced.note(n.place, &e, c.GetUpsert())
+	return t.state(c)
 }
 
 func (t *teller) put(p place, e entry) error { return t.source.known.put(p, e) }
@@ -189,6 +195,7 @@ func (t *teller) ended(m *message, n *news) error {
 		return t.put(n.place, n.old)
 	}
 	delete(t.source.known.entries, n.place)
+	delete(t.unplaced, n.place)
 	return t.state(t.change.end(t, m, n.place, &n.old))
 }
 

@@ -26,6 +26,10 @@ type ActiveQuery struct {
 	// Strict has the recovery fail, to be tried again, when a server says NotConfigured to one of its bulk queries. Else that is an answer:
 	// nobody is there, and what was known of there has ended.
 	Strict bool
+	// Found, if not nil, is called with each client of a recovery's bulk answers that can be read, as it was answered: also where the
+	// subscription has told newer of it, or the same, and there is no event. by counts from 1 which of Recover it answers, and is 0 without
+	// Recover. It is called as the handler is, before the event there may be; its error ends the Watch and is Watch's.
+	Found func(by int, c *Client) error
 	// Table is what the subscription keeps its bindings in, to know after missing data what has ended; it may be read at any time. Nil
 	// makes one.
 	Table *Replica

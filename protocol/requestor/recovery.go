@@ -183,6 +183,11 @@ func (r *recovery) take(c *Client) error {
 	if w.gap != r.gap {
 		return errOutdated
 	}
+	if w.query.Found != nil && !c.Unreadable {
+		if err := w.query.Found(r.asking, c); err != nil {
+			return &sinkError{err}
+		}
+	}
 	lost, changed, err := w.table.merge(c)
 	if err != nil {
 		return &sinkError{err}

@@ -1,6 +1,7 @@
 package requestor
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -74,7 +75,12 @@ func TestDataMissingIsRecovered(t *testing.T) {
 				close(recovered)
 			},
 		}})
-		told, failures := watched(t, 19, []string{"a"}, s.config(), since(90))
+		q, found := since(90), ""
+		q.Found = func(by int, c *Client) error {
+			found += fmt.Sprintf(" %c%d/%d", c.DUID[2], by, len(c.Addresses))
+			return nil
+		}
+		told, failures := watched(t, 19, []string{"a"}, s.config(), q)
 		want := []string{
 			"subscribed @100 resume 90", "a 1 @91 resume 90", "b 2 @92 resume 90", "c 3 @92 resume 90", "d 4 @93 resume 90", "e 5 @93 resume 90",
 			"catch-up-complete @100 resume 100", "terminated @100 resume 100",
@@ -85,6 +91,9 @@ func TestDataMissingIsRecovered(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, told); diff != "" {
 			t.Errorf("events (-want +got):\n%s\nfailed: %v", diff, failures)
+		}
+		if want := " a0/1 a0/1 b0/1 d0/1 e0/1 f0/1"; found != want { // also what was no news
+			t.Errorf("found%s, want%s", found, want)
 		}
 	})
 }
