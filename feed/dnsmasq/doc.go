@@ -1,8 +1,9 @@
 // Package dnsmasq feeds the DHCPv6 leases of dnsmasq 2.90: its lease file, and what it tells its dhcp-script.
 //
-// The lease file is the truth about what is leased. dnsmasq rewrites it in place on each change: it cuts it to nothing and writes
-// it anew. So it is read whole, and believed only when it ends with a line's end, has the server's DUID, and has not changed for a
-// moment: one without the DUID, an empty one above all, is not all that dnsmasq has to write (a full disk). What changed follows from comparing it with what was believed before:
+// The lease file is the truth about what is leased. dnsmasq rewrites it in place on each change: it cuts it to nothing and writes it
+// anew. So it is read whole, and believed only when it ends with a line's end, has the server's DUID, and has not changed for a
+// moment: one without the DUID, an empty one above all, is not all that dnsmasq has to write (a full disk). What changed follows
+// from comparing it with what was believed before:
 //
 //	1795000000 02:00:5e:00:53:01 192.0.2.9 host *        passed over: IPv4
 //	duid 00:01:00:01:32:96:c2:4e:56:f1:b7:87:de:be       the server's

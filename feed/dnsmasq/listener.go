@@ -57,7 +57,8 @@ func listen(path string, bad func(error)) (*listener, error) {
 	return &listener{socket: socket, out: make(chan delivery), places: make(chan struct{}, maxScripts), bad: bad}, nil
 }
 
-// serve takes events until ctx ends or the socket fails; then it closes the socket. Events that are not answered by then are sent again by their scripts.
+// serve takes events until ctx ends or the socket fails; then it closes the socket. Events that are not answered by then are sent
+// again by their scripts.
 func (l *listener) serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.socket.Close() })
 	defer l.group.Wait()
