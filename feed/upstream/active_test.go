@@ -152,6 +152,13 @@ func TestSubscriptionsToSeveralQueries(t *testing.T) {
 		if len(m.held) != 3 || m.ends() != 1 {
 			t.Errorf("something was removed: %q", m.lines)
 		}
+		// It is tried again while the first goes on; when it is taken, the statement is whole.
+		stage.add("a", subscription(0, 9500, stay), answer(9501, d))
+		m.until(ctx, "everything was told again", func() bool { return m.ends() == 2 })
+		synctest.Wait()
+		if got := s.Condition().Trouble; got != "" || !m.has(na, nb) || stage.left() > 0 {
+			t.Errorf("trouble %q; stated: %q", got, m.lines)
+		}
 	})
 }
 

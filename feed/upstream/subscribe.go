@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -17,6 +16,7 @@ const patience = 2
 var (
 	errDue      = errors.New("everything is to be asked for again")
 	errHopeless = errors.New("no server takes the subscription")
+	errRefused  = errors.New("every subscription is refused")
 )
 
 // session is subscriptions, each begun with a bulk query for everything that there is already, and one statement.
@@ -29,6 +29,7 @@ type session struct {
 	watches  []*watch
 	complete int  // watches that have told everything
 	settled  int  // watches that have, or have failed to
+	resting  int  // watches that were refused, and wait to be tried again
 	accepted bool // whether any subscription was
 	ended    bool // the statement is
 	due      *time.Timer
@@ -121,58 +122,6 @@ func (x *session) stop() {
 	defer x.mu.Unlock()
 	if x.due != nil {
 		x.due.Stop()
-	}
-}
-
-// follow is one subscription, until it ends for good.
-func (x *session) follow(ctx context.Context, i int, w *watch) error {
-	s := x.source
-	config := s.requestor(func(a requestor.Attempt) { x.failed(w, a.Err) })
-	err := requestor.Watch(ctx, s.servers(), config, w.query, func(e *requestor.Event) error { return x.take(i, w, e) })
-	if f := fatal(err); f != nil || errors.Is(err, errFull) || errors.Is(err, requestor.ErrTableFull) {
-		x.cancel(err)
-	}
-	if ctx.Err() == nil {
-		x.failed(w, err)
-		x.settle(w)
-	}
-	return err
-}
-
-// failed notes what has gone wrong with a subscription.
-func (x *session) failed(w *watch, err error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.source.troubles.set(w.name, err)
-	x.source.config.Logger.Info("A subscription failed", "query", w.name, "error", err)
-	if w.accepted {
-		x.settleLocked(w)
-		return
-	}
-	if w.failures++; w.failures >= patience*len(x.source.config.Servers) {
-		x.settleLocked(w)
-		if !x.accepted {
-			x.cancel(fmt.Errorf("%w: %w", errHopeless, err))
-		}
-	}
-}
-
-func (x *session) settle(w *watch) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.settleLocked(w)
-}
-
-// settleLocked lets the next subscription begin. Behind the last, the time runs until everything is asked for again.
-func (x *session) settleLocked(w *watch) {
-	select {
-	case <-w.settled:
-		return
-	default:
-		close(w.settled)
-	}
-	if x.settled++; x.settled == len(x.watches) {
-		x.due = time.AfterFunc(jittered(x.source.config.Every), func() { x.cancel(errDue) })
 	}
 }
 
