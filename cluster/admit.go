@@ -2,12 +2,8 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"iter"
-	"maps"
 	"net"
-	"slices"
 	"strings"
 	"time"
 
@@ -190,75 +186,4 @@ func (n *Node) demote(ctx context.Context, id string, servers []raft.Server) err
 	}
 	n.log.Info("member has no vote any more, as it asked", "id", id)
 	return nil
-}
-
-// canDoWithout refuses to take a voter away where that would stop the cluster for good: the voters that are left must have a
-// majority that answers. Raft itself would first believe in the smaller membership and then wait for it forever.
-func (n *Node) canDoWithout(ctx context.Context, id string, servers []raft.Server) error {
-	if s, ok := find(servers, id); !ok || s.Suffrage != raft.Voter {
-		return nil
-	}
-	silent := map[string]string{}
-	var left []Member
-	for _, s := range servers {
-		if s.Suffrage == raft.Voter && string(s.ID) != id {
-			m := n.member(s, "", nil)
-			left, silent[m.ID] = append(left, m), m.Name
-		}
-	}
-	if len(left) == 0 {
-		return fmt.Errorf("%w: the cluster would end with it: to give the cluster up, stop the node", ErrLastVoter)
-	}
-	for d := range n.describeAll(ctx, left) {
-		delete(silent, d.Member.ID)
-	}
-	if answer := len(left) - len(silent); answer <= len(left)/2 {
-		names := slices.Sorted(maps.Values(silent))
-		return fmt.Errorf("%w: of the %d voters that would be left only %d answer, no majority: bring back or remove %s first", ErrQuorum, len(left), answer,
-			strings.Join(names, ", "))
-	}
-	return nil
-}
-
-// described is what a member said of itself.
-type described struct {
-	Member Member
-	Description
-}
-
-// describeAll asks members, all at once, and yields what those said that answered as the ones they are.
-func (n *Node) describeAll(ctx context.Context, members []Member) iter.Seq[described] {
-	return func(yield func(described) bool) {
-		ctx, cancel := context.WithTimeout(ctx, indexTimeout)
-		defer cancel()
-		answers := make(chan described, len(members))
-		for _, m := range members {
-			go func() {
-				d, err := n.describe(ctx, m)
-				if err != nil {
-					n.log.Debug("member does not answer", "id", m.ID, "name", m.Name, "error", err)
-				}
-				answers <- described{Member: m, Description: d}
-			}()
-		}
-		for range members {
-			if d := <-answers; d.NodeID != "" && !yield(d) {
-				return
-			}
-		}
-	}
-}
-
-func (n *Node) describe(ctx context.Context, m Member) (Description, error) {
-	if m.ID == n.ID() {
-		return n.Describe(ctx, false)
-	}
-	if m.GRPCAddress == "" || n.deps.Peers == nil {
-		return Description{}, errors.New("no gRPC address is known")
-	}
-	d, err := n.deps.Peers.Describe(ctx, m.GRPCAddress, false)
-	if err == nil && d.NodeID != m.ID {
-		return Description{}, errOtherNode(m.GRPCAddress, d.NodeID, m.ID)
-	}
-	return d, err
 }

@@ -253,3 +253,20 @@ func TestRemovalThatWouldLoseTheQuorumIsRefused(t *testing.T) {
 		t.Errorf("remove the dead one: %v", err)
 	}
 }
+
+// TestMemberThatHasJustComeBackCounts: whoever is not reached at first, as a node that was started a moment ago, is asked again before a
+// removal is refused.
+func TestMemberThatHasJustComeBackCounts(t *testing.T) {
+	c := clustertest.New(t, clustertest.Options{})
+	back, gone := c.Followers()[0], c.Followers()[1]
+	var missed atomic.Bool
+	c.Intercept(func(m clustertest.Message) error {
+		if m.Kind == clustertest.Describe && m.To == back.Index && !missed.Swap(true) {
+			return clustertest.ErrDropped
+		}
+		return nil
+	})
+	if err := atLeader(t, c, func(n *cluster.Node) error { return n.Remove(deadline(t), gone.Node().Name()) }); err != nil || !missed.Load() {
+		t.Errorf("remove a member: %v; %s was missed: %v", err, back.Node().Name(), missed.Load())
+	}
+}
