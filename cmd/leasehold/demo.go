@@ -76,7 +76,7 @@ func (f *demoFlags) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	defer func() { err = errors.Join(err, cluster.Close()) }()
 	d := &demo{demoFlags: *f, ctx: ctx, out: out, start: time.Now(), cluster: cluster}
 	defer func() { d.follower.close() }()
 	for _, step := range []func() error{d.startCluster, d.feedKea, d.askEverything, d.follow, d.feedGenerated, d.killTheLeader, d.followOn} {

@@ -66,7 +66,7 @@ func (f *devFlags) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	defer func() { err = errors.Join(err, cluster.Close()) }()
 	ready, cancel := context.WithTimeoutCause(ctx, devReadyTimeout, fmt.Errorf("not ready within %v", devReadyTimeout))
 	defer cancel()
 	if err := cluster.Start(ready); err != nil {

@@ -56,7 +56,7 @@ func onDisks(t *testing.T, nodes int, mount func(t *testing.T, dir string)) *lap
 		mount(t, data)
 	}
 	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
+		if err := c.Close(); err != nil {
 			t.Errorf("stop the cluster: %v", err)
 		}
 	})

@@ -73,7 +73,7 @@ func startConfigured(t testing.TB, cfg laptop.Config) *laptop.Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
+		if err := c.Close(); err != nil {
 			t.Errorf("stop the cluster: %v", err)
 		}
 	})

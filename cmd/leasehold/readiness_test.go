@@ -153,6 +153,7 @@ func TestStopBeforeReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { must(t, c.Close()) })
 	n := c.Nodes[0]
 	startNode(t, n)
 	defer n.Kill()
@@ -192,6 +193,7 @@ func TestStopTellsSystemd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { must(t, c.Close()) })
 	startNode(t, c.Nodes[0])
 	defer c.Nodes[0].Kill()
 	await("READY=1")

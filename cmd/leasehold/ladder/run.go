@@ -58,7 +58,7 @@ func Run(ctx context.Context, c Config) (rows []Row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	defer func() { err = errors.Join(err, cluster.Close()) }()
 	if err := cluster.Start(ctx); err != nil {
 		return nil, err
 	}

@@ -54,6 +54,9 @@ func New(c Config) (*Cluster, error) {
 	for i := range at {
 		n, err := writeNode(c, dir, i, at)
 		if err != nil {
+			for j := range at {
+				err = errors.Join(err, at[j].release())
+			}
 			return nil, err
 		}
 		cluster.Nodes = append(cluster.Nodes, n)
@@ -101,7 +104,7 @@ requestors:
 	}
 	lq := cfg.Leasequery.Listen.String()
 	return &Node{Name: name, Config: file, LeasequeryTCP: lq, LeasequeryUDP: lq, GRPC: cfg.GRPC.Listen, HTTP: cfg.HTTP.Listen,
-		binary: c.Binary, log: filepath.Join(dir, name+".log")}, nil
+		binary: c.Binary, log: filepath.Join(dir, name+".log"), ports: p}, nil
 }
 
 func orEmptyList(b []byte, list []string) string {
@@ -177,6 +180,15 @@ func (c *Cluster) Stop() error {
 	var errs []error
 	for range c.Nodes {
 		errs = append(errs, <-done)
+	}
+	return errors.Join(errs...)
+}
+
+// Close stops every node, and lets others have their ports.
+func (c *Cluster) Close() error {
+	errs := []error{c.Stop()}
+	for _, n := range c.Nodes {
+		errs = append(errs, n.ports.release())
 	}
 	return errors.Join(errs...)
 }

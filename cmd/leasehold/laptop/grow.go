@@ -2,6 +2,7 @@ package laptop
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,7 +34,7 @@ func (c *Cluster) Add(set ...string) (*Node, error) {
 	set = append([]string{"cluster.bootstrap_expect=0", "cluster.join=" + string(list)}, set...)
 	n, err := writeNode(Config{Binary: c.Nodes[0].binary, Set: set}, c.dir, i, all)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, at[0].release())
 	}
 	c.Nodes = append(c.Nodes, n)
 	return n, nil
@@ -96,5 +97,10 @@ func (n *Node) Move() error {
 	for key, addr := range map[string]string{"raft": at[0].raft, "gossip": at[0].gossip, "grpc": at[0].grpc, "http": at[0].http, "leasequery": at[0].leasequery} {
 		set = append(set, fmt.Sprintf("%s.listen=%q", key, addr)) // quoted: [::1]:547 is a list else
 	}
-	return n.Configure(set...)
+	if err := n.Configure(set...); err != nil {
+		return errors.Join(err, at[0].release())
+	}
+	old := n.ports
+	n.ports = at[0]
+	return old.release()
 }

@@ -26,6 +26,7 @@ type Node struct {
 
 	binary string
 	log    string
+	ports  ports
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process has ended
 	err    error         // how it ended; read after exited is closed

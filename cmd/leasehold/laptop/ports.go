@@ -1,53 +1,79 @@
 package laptop
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 )
 
-// ports are the loopback addresses of one node.
+// ports are the loopback addresses of one node, and what keeps others away from them.
 type ports struct {
 	leasequery, raft, gossip, grpc, http string
+
+	held []io.Closer
 }
 
-// freePorts finds loopback addresses that nobody listens on. All are held open until every one is found, so that none is
-// handed out twice.
-func freePorts(nodes int) ([]ports, error) {
-	var held []interface{ Close() error }
+// Ports are chosen below those that kernels give to whoever connects: a node that is started again must find its own free.
+const (
+	firstPort = 10240
+	lastPort  = 32767
+)
+
+// freePorts finds loopback addresses that nobody uses, and holds them where the kernel can do that. Whoever gets them releases them.
+func freePorts(nodes int) (_ []ports, err error) {
+	out := make([]ports, nodes)
 	defer func() {
-		for _, h := range held {
-			h.Close()
+		if err != nil {
+			for i := range out {
+				err = errors.Join(err, out[i].release())
+			}
 		}
 	}()
-	both := func(host string) (string, error) { // a port that is free for TCP and UDP
-		for range 50 {
-			l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-			if err != nil {
-				return "", fmt.Errorf("find a free port on %s: %w", host, err)
-			}
-			held = append(held, l)
-			p, err := net.ListenPacket("udp", l.Addr().String())
-			if err == nil {
-				held = append(held, p)
-				return l.Addr().String(), nil
-			}
-		}
-		return "", fmt.Errorf("find a port on %s that is free for TCP and UDP", host)
-	}
-	out := make([]ports, nodes)
+	loopback4, loopback6 := netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
 	for i := range out {
+		p := &out[i]
 		for _, want := range []struct {
 			addr *string
-			host string
-		}{
-			{&out[i].leasequery, "::1"}, {&out[i].raft, "127.0.0.1"}, {&out[i].gossip, "127.0.0.1"}, {&out[i].grpc, "127.0.0.1"}, {&out[i].http, "127.0.0.1"},
-		} {
-			a, err := both(want.host)
-			if err != nil {
+			host netip.Addr
+		}{{&p.leasequery, loopback6}, {&p.raft, loopback4}, {&p.gossip, loopback4}, {&p.grpc, loopback4}, {&p.http, loopback4}} {
+			if *want.addr, err = p.find(want.host); err != nil {
 				return nil, err
 			}
-			*want.addr = a
 		}
 	}
 	return out, nil
+}
+
+// find finds and holds a port that is free for TCP and UDP.
+func (p *ports) find(host netip.Addr) (string, error) {
+	var last error
+	for range 500 {
+		a := netip.AddrPortFrom(host, uint16(firstPort+rand.IntN(lastPort-firstPort+1)))
+		held, err := hold(a)
+		if err != nil {
+			last = err
+			continue
+		}
+		udp, err := net.ListenPacket("udp", a.String())
+		if err != nil {
+			last = errors.Join(err, held.Close())
+			continue
+		}
+		p.held = append(p.held, held)
+		return a.String(), udp.Close()
+	}
+	return "", fmt.Errorf("find a port on %s that is free for TCP and UDP: %w", host, last)
+}
+
+// release lets others have the ports.
+func (p *ports) release() error {
+	var errs []error
+	for _, h := range p.held {
+		errs = append(errs, h.Close())
+	}
+	p.held = nil
+	return errors.Join(errs...)
 }
