@@ -94,6 +94,9 @@ func (n *Node) Kill() error {
 func (n *Node) Stop(grace time.Duration) error {
 	if err := n.Signal(syscall.SIGTERM); err != nil {
 		if errors.Is(err, os.ErrProcessDone) {
+			if n.exited != nil { // it may have ended just now: whoever stops it may count on it
+				<-n.exited
+			}
 			return nil
 		}
 		return err
