@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/leasehold/leasehold/cmd/leasehold/laptop"
 	"github.com/leasehold/leasehold/feed"
@@ -124,26 +126,49 @@ func until(t testing.TB, ctx context.Context, what string, condition func() bool
 	}
 }
 
+// whenLed calls a node until it answers: while the cluster has no leader, as on a busy machine it may for a moment, a node refuses. What it
+// refuses for another reason ends the test.
+func whenLed(t testing.TB, ctx context.Context, what string, call func() error) {
+	t.Helper()
+	var err error
+	defer func() {
+		if err != nil {
+			t.Logf("%s: %v", what, err)
+		}
+	}()
+	until(t, ctx, what, func() bool {
+		if err = call(); err != nil && status.Code(err) != codes.Unavailable {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+}
+
 // requireSameState waits until all nodes have applied the same and fails unless their states are equal. It returns how many
 // bindings there are.
 func requireSameState(t testing.TB, c *laptop.Cluster) uint64 {
 	t.Helper()
 	ctx := deadline(t, time.Minute)
 	for _, n := range c.Nodes { // a read that begins now sees everything acknowledged, on every node
-		s, err := adminOf(t, n).ListBindings(ctx, &adminv1.ListBindingsRequest{Consistent: true, Source: "nobody"})
-		if err == nil {
-			_, err = s.Recv()
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			t.Fatalf("read from %s: %v", n.Name, err)
-		}
+		admin := adminOf(t, n)
+		whenLed(t, ctx, "read from "+n.Name, func() error {
+			s, err := admin.ListBindings(ctx, &adminv1.ListBindingsRequest{Consistent: true, Source: "nobody"})
+			if err == nil {
+				_, err = s.Recv()
+			}
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		})
 	}
 	var r *adminv1.StatusResponse
+	admin := adminOf(t, c.Nodes[0])
 	until(t, ctx, "every node tells its state", func() bool { // one that was restarted may not be connected to yet
-		var err error
-		if r, err = adminOf(t, c.Nodes[0]).Status(ctx, &adminv1.StatusRequest{StateHash: true}); err != nil {
-			t.Fatal(err)
-		}
+		whenLed(t, ctx, "status of "+c.Nodes[0].Name, func() (err error) {
+			r, err = admin.Status(ctx, &adminv1.StatusRequest{StateHash: true})
+			return err
+		})
 		return !slices.ContainsFunc(r.GetNodes(), func(n *adminv1.NodeStatus) bool { return n.GetStateHash() == "" })
 	})
 	if len(r.GetNodes()) != len(c.Nodes) {
@@ -159,26 +184,30 @@ func requireSameState(t testing.TB, c *laptop.Cluster) uint64 {
 }
 
 // listed is everything that a node lists, by address or prefix: the client and IAID that have it.
-func listed(t testing.TB, n *laptop.Node) map[string]string {
+func listed(t testing.TB, n *laptop.Node) (out map[string]string) {
 	t.Helper()
-	out := map[string]string{}
-	s, err := adminOf(t, n).ListBindings(deadline(t, time.Minute), &adminv1.ListBindingsRequest{Consistent: true})
-	for err == nil {
-		var r *adminv1.ListBindingsResponse
-		if r, err = s.Recv(); err != nil {
-			break
-		}
-		for _, b := range r.GetBindings() {
-			key := b.GetAddress() + b.GetPrefix()
-			if _, twice := out[key]; twice {
-				t.Errorf("%s lists %s twice", n.Name, key)
+	ctx, admin := deadline(t, time.Minute), adminOf(t, n)
+	whenLed(t, ctx, "list bindings of "+n.Name, func() error {
+		out = map[string]string{}
+		s, err := admin.ListBindings(ctx, &adminv1.ListBindingsRequest{Consistent: true})
+		for err == nil {
+			var r *adminv1.ListBindingsResponse
+			if r, err = s.Recv(); err != nil {
+				break
 			}
-			out[key] = string(b.GetDuid())
+			for _, b := range r.GetBindings() {
+				key := b.GetAddress() + b.GetPrefix()
+				if _, twice := out[key]; twice {
+					t.Errorf("%s lists %s twice", n.Name, key)
+				}
+				out[key] = string(b.GetDuid())
+			}
 		}
-	}
-	if !errors.Is(err, io.EOF) {
-		t.Fatalf("list bindings of %s: %v", n.Name, err)
-	}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	})
 	return out
 }
 
