@@ -237,6 +237,14 @@ func TestControlOverHTTPEnds(t *testing.T) {
 
 func TestControlOverUnixEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
+	hung, err := net.Listen("unix", path+"h") // nobody accepts, and nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hung.Close()
+	if _, err := newTestControl(t, ControlConfig{URL: "unix:" + path + "h", Timeout: 50 * time.Millisecond}).version(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("hung: %v", err)
+	}
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -250,19 +258,11 @@ func TestControlOverUnixEnds(t *testing.T) {
 				return
 			}
 			conn.Read(make([]byte, 4096))
-			if text := <-answers; text != "" {
-				io.WriteString(conn, text)
-				conn.Close()
-			} else {
-				defer conn.Close() // never answered
-			}
+			io.WriteString(conn, <-answers)
+			conn.Close()
 		}
 	}()
-	c := newTestControl(t, ControlConfig{URL: "unix:" + path, Timeout: 50 * time.Millisecond})
-	answers <- ""
-	if _, err := c.version(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("hung: %v", err)
-	}
+	c := newTestControl(t, ControlConfig{URL: "unix:" + path}) // whoever answers has time for it
 	answers <- `{"result":0,"te`
 	if _, err := c.version(t.Context()); !errors.Is(err, ErrReply) {
 		t.Errorf("cut short: %v", err)
