@@ -30,7 +30,8 @@ func TestNodeIsAddedReplacedAndWiped(t *testing.T) {
 	c := startCluster(t, 3, quick...)
 	feedAll(t, c.GRPC(), 2000)
 	four := addNode(t, c)
-	requirePromotion(t, c, four.Name)
+	requireNoVote(t, c, four.ID)
+	requirePromotion(t, c, four.ID)
 	requireSame(t, c, 2000)
 
 	three := c.Nodes[2]
@@ -44,11 +45,13 @@ func TestNodeIsAddedReplacedAndWiped(t *testing.T) {
 	if three.ID == old {
 		t.Errorf("node3 lost its disk and kept its id %s", old)
 	}
+	requireNoVote(t, c, three.ID)
 	feedAll(t, c.GRPC(), 4000)
-	requirePromotion(t, c, "node3")
-	if s := membersOf(t, c.Nodes[0]); len(s) != 4 || slices.ContainsFunc(s, func(m memberObject) bool { return m.ID == old }) {
-		t.Errorf("members after the replacement: %+v", s)
-	}
+	requirePromotion(t, c, three.ID)
+	until(t, deadline(t, time.Minute), "the new node3 is a member in the place of the old one", func() bool {
+		s := membersOf(t, c.Nodes[0])
+		return len(s) == 4 && !slices.ContainsFunc(s, func(m memberObject) bool { return m.ID == old })
+	})
 	stays()
 	requireSame(t, c, 4000)
 
@@ -56,6 +59,7 @@ func TestNodeIsAddedReplacedAndWiped(t *testing.T) {
 	must(t, two.Kill())
 	must(t, two.Wipe())
 	five := addNode(t, c, "name=node2")
+	requireNoVote(t, c, five.ID)
 	requirePromotion(t, c, five.ID)
 	grpc := "--cluster=" + c.Nodes[0].GRPC
 	if status, _, stderr := leasehold(t, "remove", "node2", grpc); status == 0 || !strings.Contains(stderr, "2 members are named") {
@@ -63,9 +67,7 @@ func TestNodeIsAddedReplacedAndWiped(t *testing.T) {
 	}
 	requireRun(t, "remove", two.ID, grpc)
 	c.Nodes = slices.DeleteFunc(c.Nodes, func(n *laptop.Node) bool { return n == two })
-	if n := len(voterIDs(membersOf(t, c.Nodes[0]))); n != 4 {
-		t.Errorf("%d voters, want 4", n)
-	}
+	until(t, deadline(t, time.Minute), "there are four voters", func() bool { return len(voterIDs(membersOf(t, c.Nodes[0]))) == 4 })
 	requireSame(t, c, 4000)
 	testWipedInPart(t, c, four)
 }
@@ -152,9 +154,7 @@ func TestLeaveIsForGoodAndStopIsNot(t *testing.T) {
 	must(t, c.Nodes[2].Start())
 	must(t, c.Nodes[2].AwaitReady(deadline(t, time.Minute)))
 
-	var s statusObject
-	requireJSON(t, &s, "status", all, "--json")
-	leader := c.Nodes[slices.IndexFunc(c.Nodes, func(n *laptop.Node) bool { return n.Name == s.Leader })]
+	leader := leaderOf(t, c)
 	requireRun(t, "remove", leader.Name, all)
 	until(t, deadline(t, time.Minute), "the removed leader says so", func() bool { return strings.Contains(readyz(t, leader), "removed") })
 	must(t, leader.Stop(time.Minute))
@@ -171,6 +171,7 @@ func TestLeaveIsForGoodAndStopIsNot(t *testing.T) {
 	must(t, leader.Wipe())
 	must(t, leader.Start())
 	must(t, leader.AwaitReady(deadline(t, time.Minute)))
+	requireNoVote(t, c, leader.ID)
 	requirePromotion(t, c, leader.ID)
 	requireSame(t, c, 500)
 
@@ -219,10 +220,10 @@ func TestRegion(t *testing.T) {
 		must(t, n.Kill())
 	}
 	for _, n := range far { // one of three voters and both non-voters are no quorum, and elect nobody
-		until(t, deadline(t, time.Minute), "a non-voter says that it is stale", func() bool { return strings.Contains(readyz(t, n), "stale") })
-		if r := readyz(t, n); !strings.Contains(r, "no leader") {
-			t.Errorf("%s: %s", n.Name, r)
-		}
+		until(t, deadline(t, time.Minute), "a non-voter says that it is stale and knows no leader", func() bool {
+			r := readyz(t, n)
+			return strings.Contains(r, "stale") && strings.Contains(r, "no leader")
+		})
 		if status, stderr := ask(n); status != exitRefused && status != 1 || !strings.Contains(stderr, "QueryTerminated") {
 			t.Errorf("%s answers %d without a quorum: %s", n.Name, status, stderr)
 		}
@@ -258,27 +259,43 @@ func addNode(t *testing.T, c *laptop.Cluster, set ...string) *laptop.Node {
 	return n
 }
 
-// requirePromotion waits until the member, by name or id, has its vote. It must have been seen without one before.
-func requirePromotion(t *testing.T, c *laptop.Cluster, idOrName string) {
+// requireNoVote waits until the status lists a member that was just admitted: it must be without a vote.
+func requireNoVote(t *testing.T, c *laptop.Cluster, id string) {
+	t.Helper()
+	until(t, deadline(t, time.Minute), id+" is listed", func() bool {
+		n, listed := statusOf(t, c, id)
+		if listed && n.Voter {
+			t.Errorf("%s was never seen without a vote", id)
+		}
+		return listed
+	})
+}
+
+// requirePromotion waits until a member has its vote.
+func requirePromotion(t *testing.T, c *laptop.Cluster, id string) {
 	t.Helper()
 	seen := ""
-	until(t, deadline(t, time.Minute), idOrName+" has a vote", func() bool {
-		var s statusObject
-		requireJSON(t, &s, "status", "--json", "--cluster="+strings.Join(c.GRPC(), ","))
-		for _, n := range s.Nodes {
-			if n.Name == idOrName || n.ID == idOrName {
-				if n.State != seen {
-					t.Logf("%s is %s, voter %v, with %d bindings", n.Name, n.State, n.Voter, n.Bindings)
-				}
-				if seen == "" && n.Voter {
-					t.Errorf("%s was never seen without a vote", idOrName)
-				}
-				seen = n.State
-				return n.Voter
-			}
+	until(t, deadline(t, time.Minute), id+" has a vote", func() bool {
+		n, _ := statusOf(t, c, id)
+		if n.State != seen {
+			t.Logf("%s is %s, voter %v, with %d bindings", n.Name, n.State, n.Voter, n.Bindings)
 		}
-		return false
+		seen = n.State
+		return n.Voter
 	})
+}
+
+// statusOf is a member's part of the status.
+func statusOf(t *testing.T, c *laptop.Cluster, id string) (n nodeObject, listed bool) {
+	t.Helper()
+	var s statusObject
+	requireJSON(t, &s, "status", "--json", "--cluster="+strings.Join(c.GRPC(), ","))
+	for _, n := range s.Nodes {
+		if n.ID == id {
+			return n, true
+		}
+	}
+	return nodeObject{}, false
 }
 
 // watchVoters looks at the membership until the function that it returns is called: the named ones are voters all the time.
