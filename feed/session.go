@@ -157,12 +157,13 @@ func (s *session) send(ctx context.Context, answered chan error) error {
 		}
 		r := &request{header: b.appendHeader(make([]byte, 0, 32), sequence, s.now()), body: b.body}
 		octets := uint64(len(r.header) + r.body.Len())
+		// Counted before it goes: its acknowledgement may be counted before SendMsg returns.
+		s.agent.ledger.add(func(t *Totals) { t.Batches++; t.Octets += octets })
 		err := s.stream.SendMsg(r)
 		b.body.Free()
 		if err != nil {
 			return err
 		}
-		s.agent.ledger.add(func(t *Totals) { t.Batches++; t.Octets += octets })
 	}
 }
 
