@@ -126,7 +126,7 @@ func TestReports(t *testing.T) {
 	source.be(Condition{Refused: 3, Skew: -1500 * time.Millisecond, Measured: true})
 	a := newAgent(t, config, source)
 	start(t, a)
-	got := await(t, "a resync is reported", reports, func(r *ingestv1.Report) bool { return r.ResyncAgeMs != nil })
+	got := await(t, "a resync is reported, and the condition", reports, func(r *ingestv1.Report) bool { return r.ResyncAgeMs != nil && r.SkewMs != nil })
 	if got.GetInstance() != "kea-a" || got.GetSkewMs() != -1500 || got.GetRefusedRecords() != 3 || got.ChangeAgeMs == nil || got.GetTrouble() != "" ||
 		time.Since(time.UnixMilli(got.GetClockMs())).Abs() > patience {
 		t.Errorf("report %v", got)
