@@ -246,13 +246,17 @@ func (w *watcher) until(what string, condition func() bool) {
 // server is the node that is followed, by what was said of it last.
 func (w *watcher) server(c *laptop.Cluster) *laptop.Node {
 	w.t.Helper()
-	said := w.stderr()
-	i := strings.LastIndex(said, "following ")
-	if i < 0 {
-		w.t.Fatalf("no server is followed:\n%s", said)
-	}
-	address, _, _ := strings.Cut(said[i+len("following "):], "\n")
-	i = slices.IndexFunc(c.Nodes, func(n *laptop.Node) bool { return n.LeasequeryTCP == address })
+	var address string
+	w.until("a server is followed", func() bool { // standard error may come behind standard output
+		said := w.stderr()
+		i := strings.LastIndex(said, "following ")
+		whole := false
+		if i >= 0 {
+			address, _, whole = strings.Cut(said[i+len("following "):], "\n")
+		}
+		return whole
+	})
+	i := slices.IndexFunc(c.Nodes, func(n *laptop.Node) bool { return n.LeasequeryTCP == address })
 	if i < 0 {
 		w.t.Fatalf("%q is followed, which is none of the nodes", address)
 	}
