@@ -202,7 +202,7 @@ func TestNameWithSeveralAddresses(t *testing.T) {
 		}
 	}()
 	var reported []string
-	config := Config{ClientID: ownID, Report: func(a Attempt) { reported = append(reported, a.Server) }}
+	config := Config{ClientID: ownID, Patience: time.Minute, Report: func(a Attempt) { reported = append(reported, a.Server) }}
 	config.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
 		if host != "relays.example" {
 			return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
