@@ -12,7 +12,12 @@ import (
 // elsewhere, while the node still answers; then the node ends, well.
 func TestPlannedStopHandsSubscriptionsOn(t *testing.T) {
 	t.Parallel()
-	c, f := followed(t, 3, "drain.delay=3s")
+	c, f := followed(t, 3, "drain.delay=20s")
+	t.Cleanup(func() { // nobody waits for the delay at the end
+		for _, n := range c.Nodes {
+			must(t, n.Kill())
+		}
+	})
 	w := startWatch(t, nil, c.Leasequery(), "link-address", watchedLink, "--full")
 	w.follows(f)
 	stopping := w.server(c)
@@ -41,6 +46,9 @@ func TestPlannedStopHandsSubscriptionsOn(t *testing.T) {
 		t.Errorf("the subscription ended with %+v, want QueryTerminated", ended)
 	}
 	w.until("another node is followed", func() bool { return w.server(c) != stopping })
+	if err := stopping.Signal(syscall.SIGTERM); err != nil { // the rest of the delay, which was for a busy machine, is not waited for
+		t.Fatal(err)
+	}
 	<-stopping.Exited()
 	f.drop(70)
 	f.feed(t, c.GRPC()...)
