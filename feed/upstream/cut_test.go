@@ -51,6 +51,7 @@ type historian struct {
 	happened int // how many of events
 	amnesia  bool
 	resumed  []uint32
+	all      chan struct{} // closed when all of events have happened
 }
 
 // cutting is a connection that breaks off.
@@ -86,6 +87,7 @@ func (h *historian) serve(p *peer) {
 			p.gone()
 		}
 		h.happen(nil) // what it could not tell
+		close(h.all)
 		return
 	}
 	h.resume(p)
@@ -109,8 +111,9 @@ func (h *historian) happen(p *peer) bool {
 	}
 }
 
-// resume is a subscription that goes on where it is asked to.
+// resume is a subscription that goes on where it is asked to, and tells of nothing that happens later: everything has by then.
 func (h *historian) resume(p *peer) {
+	<-h.all
 	h.mu.Lock()
 	start := p.starts()
 	h.resumed = append(h.resumed, start)
@@ -173,7 +176,7 @@ func TestSubscriptionCutAtAnyOctet(t *testing.T) {
 	}
 	for _, amnesia := range []bool{false, true} {
 		for octets := rand.IntN(step); ; octets += step {
-			h := &historian{t: t, left: octets, now: 100, amnesia: amnesia}
+			h := &historian{t: t, left: octets, now: 100, amnesia: amnesia, all: make(chan struct{})}
 			if whole := cutAt(t, h); whole || t.Failed() {
 				break
 			}
