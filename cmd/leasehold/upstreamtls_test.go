@@ -63,8 +63,10 @@ func TestClusterFedOverTLS(t *testing.T) {
 	must(t, err)
 	s, _ = run()
 	want := listed(t, n.node)
-	until(t, deadline(t, time.Minute), "the copy has what the original has", func() bool { return maps.Equal(listed(t, c.Nodes[0]), want) })
-	if c := s.Condition(); len(want) < 400 || c.Refused > 0 || c.Trouble != "" {
+	until(t, deadline(t, time.Minute), "the copy has what the original has, and no trouble", func() bool {
+		return maps.Equal(listed(t, c.Nodes[0]), want) && s.Condition().Trouble == ""
+	})
+	if c := s.Condition(); len(want) < 400 || c.Refused > 0 {
 		t.Errorf("%d bindings, %+v", len(want), c)
 	}
 }
