@@ -109,18 +109,21 @@ func clusterStatus(t *testing.T, n *laptop.Node) (s statusObject) {
 	return s
 }
 
-// epochOf is the newest epoch of a source.
-func epochOf(t *testing.T, n *laptop.Node, source string) string {
+// epochOf is the newest epoch of a source, once the node knows of that.
+func epochOf(t *testing.T, n *laptop.Node, source string) (epoch string) {
 	t.Helper()
-	var all map[string][]sourceObject
-	requireJSON(t, &all, "sources", "--json", "--cluster", n.GRPC)
-	for _, s := range all["sources"] {
-		if s.Name == source {
-			return s.Epoch
+	until(t, deadline(t, time.Minute), n.Name+" knows the source "+source, func() bool {
+		var all sourcesObject
+		requireJSON(t, &all, "sources", "--json", "--cluster", n.GRPC)
+		for _, s := range all.Sources {
+			if s.Name == source {
+				epoch = s.Epoch
+				return true
+			}
 		}
-	}
-	t.Fatalf("%s knows no source %s", n.Name, source)
-	return ""
+		return false
+	})
+	return epoch
 }
 
 // requireDamagedAreRefused: a snapshot that is cut, has a flipped bit, or is none is named with what is wrong, and nothing is left of it.
