@@ -174,15 +174,21 @@ func checkAdministration(t *testing.T, grpc string) {
 			StateHashString string `json:"state_hash"`
 		}
 	}
-	requireJSON(t, &status, "status", "--json", "--state-hash", "--cluster", grpc)
-	if status.Leader == "" || len(status.Nodes) != 3 {
-		t.Errorf("status: %+v", status)
-	}
-	for _, n := range status.Nodes {
-		if !n.Voter || !n.Ready || n.AppliedIndex == 0 || n.FreshMS == nil || n.Bindings < 400 || n.StateHashString != status.Nodes[0].StateHashString {
-			t.Errorf("status of %s: %+v", n.Name, n)
+	defer func() {
+		if t.Failed() {
+			t.Logf("status: %+v", status)
 		}
-	}
+	}()
+	until(t, deadline(t, time.Minute), "all nodes are well and have one state", func() bool { // a majority had it when it was fed
+		requireJSON(t, &status, "status", "--json", "--state-hash", "--cluster", grpc)
+		for _, n := range status.Nodes {
+			if !n.Voter || !n.Ready || n.AppliedIndex == 0 || n.FreshMS == nil || n.Bindings < 400 || n.StateHashString == "" ||
+				n.StateHashString != status.Nodes[0].StateHashString {
+				return false
+			}
+		}
+		return status.Leader != "" && len(status.Nodes) == 3
+	})
 	var sources struct{ Sources []struct{ Name string } }
 	if requireJSON(t, &sources, "sources", "--json", "--cluster", grpc); len(sources.Sources) != 1 || sources.Sources[0].Name != "dev" {
 		t.Errorf("sources: %+v", sources)
