@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,20 +73,28 @@ func TestWatchGoesOnElsewhere(t *testing.T) {
 func TestWatchRecoversMissingData(t *testing.T) {
 	t.Parallel()
 	c, f := followed(t, 3, "active.catch_up=1s")
-	for i := range 3 {
-		f.grant(30+i, 30+i, 5, i == 0)
-	}
-	f.feed(t, c.GRPC()...)
 	only := c.Nodes[0]
 	w := startWatch(t, nil, []string{only.LeasequeryTCP}, "link-address", watchedLink, "--full")
-	w.follows(f)
 	w.until("catch-up-complete", func() bool { return len(w.events(kind("catch-up-complete"))) == 1 })
+	for i := range 3 {
+		f.grant(30+i, 30+i, 15, i == 0) // long enough to be seen on a busy machine
+	}
+	f.feed(t, c.GRPC()...)
+	w.follows(f)
 	if err := only.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	w.until("the end of the subscription", func() bool { return len(w.events(kind("terminated"))) == 1 })
+	until(t, deadline(t, time.Minute), "the short leases have run out", func() bool {
+		there := listed(t, c.Nodes[1])
+		return !slices.ContainsFunc([]int{30, 31, 32}, func(number int) bool {
+			address, _ := keaPlaces(number)
+			_, has := there[address]
+			return has
+		})
+	})
 	for i := range 3 {
-		f.drop(30 + i) // they run out by themselves
+		f.drop(30 + i)
 	}
 	f.drop(8)
 	f.grant(60, 60, 7200, true)
