@@ -22,6 +22,9 @@ import (
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
+// patience ends what hangs.
+const patience = 3 * time.Minute
+
 // dhcpd is ISC's server in a namespace of its own, with the recipe of deploy/examples as its configuration.
 type dhcpd struct {
 	t       *testing.T
@@ -60,7 +63,7 @@ func (d *dhcpd) start() {
 }
 
 func (d *dhcpd) restart() {
-	d.process.Stop(10 * time.Second)
+	d.process.Stop(patience)
 	d.start()
 }
 
@@ -132,30 +135,34 @@ func follow(t *testing.T, config Config) (*Source, *leasetest.Sink) {
 	return s, sink
 }
 
-// requireSame holds what the sink has against the simple reader's reading of the lease file, once it has as many.
+// requireSame waits until the sink has what the simple reader reads in the lease file.
 func requireSame(ctx context.Context, t *testing.T, file string, sink *leasetest.Sink) {
 	t.Helper()
 	var text []byte
-	var want map[netip.Prefix]leasetest.DHCPDLease
-	var seen leasetest.Seen
-	if err := sink.Await(ctx, "as many leases as the file has", func(s leasetest.Seen) bool {
-		var err error
-		if text, err = os.ReadFile(file); err != nil {
-			return false
+	var different error
+	if err := sink.Await(ctx, "what the file has", func(s leasetest.Seen) bool {
+		var want map[netip.Prefix]leasetest.DHCPDLease
+		if text, different = os.ReadFile(file); different == nil {
+			if want, different = leasetest.ReadDHCPD(string(text), time.Now()); different == nil {
+				different = differences(want, s)
+			}
 		}
-		want, err = leasetest.ReadDHCPD(string(text), time.Now())
-		seen = s
-		return err == nil && len(s.Leases) == len(want)
+		return different == nil
 	}); err != nil {
-		t.Error(err)
+		t.Errorf("%v\n%v\n%s", err, different, text)
 	}
+}
+
+// differences is where the sink has not what the file has.
+func differences(want map[netip.Prefix]leasetest.DHCPDLease, seen leasetest.Seen) error {
+	var all []error
 	if len(want) != len(seen.Leases) {
-		t.Errorf("%d leases, the file has %d\n%v\n%s", len(seen.Leases), len(want), seen.Steps, text)
+		all = append(all, fmt.Errorf("%d leases, the file has %d", len(seen.Leases), len(want)))
 	}
 	for key, w := range want {
 		g, ok := seen.Leases[key]
 		if !ok {
-			t.Errorf("%v is missing", key)
+			all = append(all, fmt.Errorf("%v is missing", key))
 			continue
 		}
 		kind := binding.NA
@@ -163,12 +170,13 @@ func requireSame(ctx context.Context, t *testing.T, file string, sink *leasetest
 			kind = binding.PD
 		}
 		if binding.Kind(g.GetKind()) != kind || g.GetIaid() != w.IAID || string(g.GetDuid()) != w.DUID || g.GetValid() != w.Valid || g.GetPreferred() != w.Preferred {
-			t.Errorf("%v is %v, want %+v", key, g, w)
+			all = append(all, fmt.Errorf("%v is %v, want %+v", key, g, w))
 		}
 		if off := g.Transaction.Sub(w.Transaction); off < -time.Second || off > time.Second {
-			t.Errorf("%v: last transaction %v, want %v", key, g.Transaction, w.Transaction)
+			all = append(all, fmt.Errorf("%v: last transaction %v, want %v", key, g.Transaction, w.Transaction))
 		}
 	}
+	return errors.Join(all...)
 }
 
 func must(t *testing.T, err error) {
@@ -186,7 +194,7 @@ func TestDHCPDLive(t *testing.T) {
 
 func testDHCPDLive(t *testing.T, more string) {
 	d := newDHCPD(t, more)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	source, sink := follow(t, Config{Leases: d.leases, Config: d.config})
 
