@@ -34,7 +34,7 @@ func has(numbers ...int) func(leasetest.Seen) bool {
 func TestFileIsBelievedWhenItIsWhole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "leases")
 	write := func(text string) { t.Helper(); must(t, os.WriteFile(path, []byte(text), 0o600)) }
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	one, two := line(1), line(2)
 	write("duid 00:01\n" + one + two)
@@ -55,7 +55,7 @@ func TestFileIsBelievedWhenItIsWhole(t *testing.T) {
 func TestEvents(t *testing.T) {
 	dir := t.TempDir()
 	path, socket := filepath.Join(dir, "leases"), filepath.Join(dir, "socket")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	args := []string{"add", "00:02:00:01", "2001:db8::1"}
 	environment := []string{"DNSMASQ_IAID=1", "DNSMASQ_LEASE_EXPIRES=0", "DNSMASQ_RELAY_ADDRESS=2001:db8::ffff", "PATH=/"}

@@ -21,6 +21,9 @@ import (
 	"github.com/leasehold/leasehold/fsm/binding"
 )
 
+// limit ends what hangs.
+const limit = 3 * time.Minute
+
 // server is dnsmasq in a namespace of its own.
 type server struct {
 	t                     *testing.T
@@ -90,40 +93,45 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// requireSame holds what the sink has against the simple reader's reading of the lease file, once it has as many.
+// requireSame waits until the sink has what the simple reader reads in the lease file.
 func requireSame(ctx context.Context, t *testing.T, file string, sink *leasetest.Sink) {
 	t.Helper()
 	var text []byte
-	var want map[string][]string
-	var seen leasetest.Seen
-	must(t, sink.Await(ctx, "as many leases as the file has", func(s leasetest.Seen) bool {
-		var err error
-		if text, err = os.ReadFile(file); err != nil {
-			return false
+	var different error
+	if err := sink.Await(ctx, "what the file has", func(s leasetest.Seen) bool {
+		if text, different = os.ReadFile(file); different == nil {
+			different = unlike(leasetest.ReadDnsmasq(string(text)), s)
 		}
-		want, seen = leasetest.ReadDnsmasq(string(text)), s
-		return len(s.Leases) == len(want)
-	}))
+		return different == nil
+	}); err != nil {
+		t.Fatalf("%v\n%v\n%s", err, different, text)
+	}
+}
+
+// unlike is where the sink has not what the file has.
+func unlike(want map[string][]string, seen leasetest.Seen) error {
+	var all []error
 	if len(want) != len(seen.Leases) {
-		t.Errorf("%d leases, the file has %d\n%v\n%s", len(seen.Leases), len(want), seen.Steps, text)
+		all = append(all, fmt.Errorf("%d leases, the file has %d", len(seen.Leases), len(want)))
 	}
 	for key, w := range want {
 		g, ok := seen.Leases[netip.MustParsePrefix(key)]
 		if !ok {
-			t.Errorf("%v is missing", key)
+			all = append(all, fmt.Errorf("%v is missing", key))
 			continue
 		}
 		if fmt.Sprint(g.GetIaid()) != w[1] || binding.FormatDUID(g.GetDuid()) != w[4] {
-			t.Errorf("%v is %v, want %v", key, g, w)
+			all = append(all, fmt.Errorf("%v is %v, want %v", key, g, w))
 		}
 		expires := fmt.Sprint(g.Transaction.Round(time.Second).Unix() + int64(g.GetValid()))
 		if g.GetValid() == binding.Infinity {
 			expires = "0"
 		}
 		if expires != w[0] {
-			t.Errorf("%v expires %v, want %v", key, expires, w[0])
+			all = append(all, fmt.Errorf("%v expires %v, want %v", key, expires, w[0]))
 		}
 	}
+	return errors.Join(all...)
 }
 
 func linkOf(l leasetest.Lease) string {
@@ -140,7 +148,7 @@ func TestDnsmasqLive(t *testing.T) {
 	lab := netlab.New(t)
 	s := newServer(t, lab)
 	relay := socket(t, lab.Host("relay"), "[::]:547")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	config := Config{Leases: s.leases, Socket: s.socket, State: s.state}
 	source, sink, stop := follow(t, config)
@@ -200,7 +208,7 @@ func TestDnsmasqLive(t *testing.T) {
 	}
 	requireSame(ctx, t, s.leases, sink)
 
-	s.process.Stop(10 * time.Second)
+	s.process.Stop(limit)
 	s.start() // tells its script of every lease, as old
 	seen := source.Totals().Events
 	replies[3], err = clients[3].Lease(ctx)
