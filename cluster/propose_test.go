@@ -75,6 +75,20 @@ func atLeader(t testing.TB, c *clustertest.Cluster, do func(*cluster.Node) error
 	}
 }
 
+// remove takes a member out at the leader, however often it takes.
+func remove(t testing.TB, c *clustertest.Cluster, idOrName string) error {
+	t.Helper()
+	tries := 0
+	err := atLeader(t, c, func(n *cluster.Node) error {
+		tries++
+		return n.Remove(deadline(t), idOrName)
+	})
+	if tries > 1 && errors.Is(err, cluster.ErrNoMember) {
+		return nil // an attempt whose outcome was unknown has done it
+	}
+	return err
+}
+
 // handOver hands leadership to another node and returns it.
 func handOver(t testing.TB, c *clustertest.Cluster) *clustertest.Member {
 	t.Helper()

@@ -49,7 +49,7 @@ func TestReadinessIsTold(t *testing.T) {
 	follow(t, lost.Node(), "stale", has("stale"))
 	c.Heal()
 	follow(t, lost.Node(), "ready again", none)
-	if err := leader.Node().Remove(deadline(t), gone.Node().ID()); err != nil {
+	if err := remove(t, c, gone.Node().ID()); err != nil { // there may have been an election
 		t.Fatal(err)
 	}
 	follow(t, gone.Node(), "removed", has("removed"))
