@@ -91,7 +91,7 @@ func TestRecoveredClusterIsNotDisturbedByTheLost(t *testing.T) {
 // TestUncommittedTailIsCommittedByRecovery: an entry that only the survivor has, and that no quorum acknowledged, is in the
 // recovered cluster, on every node.
 func TestUncommittedTailIsCommittedByRecovery(t *testing.T) {
-	c := clustertest.New(t, clustertest.Options{})
+	c := clustertest.New(t, clustertest.Options{Config: slowElections}) // time enough to propose when the leader is cut off
 	putLease(t, c, 1, 0, 100)
 	c.RequireSameState()
 	leader, lost := c.Leader(), c.Followers()
@@ -231,12 +231,15 @@ func TestVoteFollowsConfiguration(t *testing.T) {
 	m.Stop()
 	m.Start()
 	c.Until("there are three voters", func() bool { return voters() == 3 })
-	leader := c.Leader()
-	j := cluster.JoinRequest{ID: leader.Node().ID(), Name: leader.Node().Name(), RaftAddress: leader.RaftAddress(), GRPCAddress: leader.GRPCAddress(), MaxLevel: fsm.MaxLevel}
-	if _, err := leader.Node().Join(deadline(t), j); !errors.Is(err, cluster.ErrNotLeader) {
-		t.Errorf("a leader that is to have no vote: %v, want it to hand over first", err)
-	}
-	c.Until("another leads", func() bool { return c.Leader() != leader })
+	c.Until("a leader that is to have no vote hands over, and another leads", func() bool { // a handover has an election timeout's time
+		leader := c.Leader()
+		j := cluster.JoinRequest{ID: leader.Node().ID(), Name: leader.Node().Name(), RaftAddress: leader.RaftAddress(), GRPCAddress: leader.GRPCAddress(), MaxLevel: fsm.MaxLevel}
+		_, err := leader.Node().Join(deadline(t), j)
+		if err == nil {
+			t.Fatal("a leader gave up its vote before it handed over")
+		}
+		return errors.Is(err, cluster.ErrNotLeader) && c.Leader() != leader
+	})
 	c.RequireSameState()
 }
 
@@ -245,11 +248,11 @@ func TestRemovalThatWouldLoseTheQuorumIsRefused(t *testing.T) {
 	c := clustertest.New(t, clustertest.Options{})
 	dead, alive := c.Followers()[0], c.Followers()[1]
 	dead.Kill()
-	err := atLeader(t, c, func(n *cluster.Node) error { return n.Remove(deadline(t), alive.Node().Name()) })
+	err := remove(t, c, alive.Node().Name())
 	if !errors.Is(err, cluster.ErrQuorum) || !strings.Contains(err.Error(), dead.Node().Name()) {
 		t.Errorf("remove a live one of two: %v", err)
 	}
-	if err := atLeader(t, c, func(n *cluster.Node) error { return n.Remove(deadline(t), dead.Node().Name()) }); err != nil {
+	if err := remove(t, c, dead.Node().Name()); err != nil {
 		t.Errorf("remove the dead one: %v", err)
 	}
 }
@@ -266,7 +269,7 @@ func TestMemberThatHasJustComeBackCounts(t *testing.T) {
 		}
 		return nil
 	})
-	if err := atLeader(t, c, func(n *cluster.Node) error { return n.Remove(deadline(t), gone.Node().Name()) }); err != nil || !missed.Load() {
+	if err := remove(t, c, gone.Node().Name()); err != nil || !missed.Load() {
 		t.Errorf("remove a member: %v; %s was missed: %v", err, back.Node().Name(), missed.Load())
 	}
 }
