@@ -53,10 +53,10 @@ func TestMinorityRefusesReads(t *testing.T) {
 	c.Until("the lone node says that it is stale", func() bool {
 		return strings.Contains(strings.Join(old.Node().Reasons(), "\n"), "stale")
 	})
-	leader := c.Leader(rest...)
-	if _, err := leader.Node().ServeReadIndex(deadline(t), ""); err != nil {
-		t.Errorf("read index in the majority: %v", err)
-	}
+	c.Until("a leader in the majority proves a read index", func() bool {
+		_, err := c.Leader(rest...).Node().ServeReadIndex(deadline(t), "")
+		return err == nil
+	})
 	c.Heal()
 	for _, m := range c.Members() {
 		c.WaitReady(m)
@@ -107,9 +107,7 @@ func TestOneWayCutIsSeenAsStale(t *testing.T) {
 		}
 		return errors.Is(err, cluster.ErrNotFresh)
 	})
-	if _, ok := follower.Node().Leader(); !ok {
-		t.Error("the follower lost its leader: the cut was not one-way")
-	}
+	c.Until("the follower hears its leader: the cut is one-way", func() bool { _, ok := follower.Node().Leader(); return ok })
 	c.Heal()
 	c.WaitReady(follower)
 	c.RequireSameState()
