@@ -68,7 +68,10 @@ func newAgeing(t *testing.T, old ...int) *ageing {
 func (c *ageing) requireLevel1(t *testing.T, asks int) {
 	t.Helper()
 	before := c.asked[asks].Load()
-	c.Until("the leader has asked again and again", func() bool { return c.asked[asks].Load() >= before+6 })
+	c.Until("the leader has asked again and again", func() bool {
+		c.leadByNewer(t) // there may have been an election
+		return c.asked[asks].Load() >= before+6
+	})
 	for _, m := range c.Members() {
 		if m.Running() != nil && m.FSM().Level() != 1 {
 			t.Errorf("node %d is at level %d", m.Index, m.FSM().Level())
