@@ -255,14 +255,13 @@ func TestSnapshotDamagedUnderANodeIsReplaced(t *testing.T) {
 // TestLogDamagedUnderALeader changes an entry in the log of a leader that runs, which a follower then needs. The leader ends, and
 // says why; the other follower has what is missing.
 func TestLogDamagedUnderALeader(t *testing.T) {
-	c := clustertest.New(t, clustertest.Options{})
-	leader := c.Leader()
+	c := clustertest.New(t, clustertest.Options{Config: slowElections})
 	lagging := c.Followers()[0]
 	lagging.Kill()
 	for seq := range uint64(200) { // more than Raft's cache has
 		putLease(t, c, seq+1, int(seq), 1)
 	}
-	leader = c.Leader(leader)
+	leader := c.Leader()
 	path := filepath.Join(leader.Dir, "raft.db")
 	b, err := os.ReadFile(path)
 	if err != nil {
