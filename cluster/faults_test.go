@@ -140,7 +140,7 @@ func disturb(ctx context.Context, c *clustertest.Cluster) {
 }
 
 func TestAddressOfALiveMemberIsNotGivenAway(t *testing.T) {
-	c := clustertest.New(t, clustertest.Options{})
+	c := clustertest.New(t, clustertest.Options{Config: slowElections}) // who lives has as long to answer
 	for _, m := range c.Members() {
 		r := cluster.JoinRequest{ID: "01234567-89ab-4def-8123-456789abcdef", Name: "x", RaftAddress: m.RaftAddress(), GRPCAddress: "x.test:1", MaxLevel: fsm.MaxLevel}
 		err := atLeader(t, c, func(n *cluster.Node) error {
