@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -92,8 +93,12 @@ func (l *laboratory) requireExpected(c *clients) {
 	var want uint64
 	for group := range soakGroups {
 		for i, m := range l.c.Members() {
-			call := c.record.Now()
-			v, err := m.Node().View(deadline(l.t))
+			call, ctx := c.record.Now(), deadline(l.t)
+			v, err := m.Node().View(ctx)
+			for errors.Is(err, cluster.ErrNotFresh) && ctx.Err() == nil { // another may have been elected just now
+				call = c.record.Now()
+				v, err = m.Node().View(ctx)
+			}
 			if err != nil {
 				l.t.Fatalf("view of node %d: %v", m.Index, err)
 			}
