@@ -93,9 +93,7 @@ func TestAgentsAreListedAtAnyNode(t *testing.T) {
 			t.Errorf("node %d lists %v", i, b)
 		}
 	}
-	if _, err := g.at(lead).TransferLeadership(patient(t), &adminv1.TransferLeadershipRequest{To: g.Member(first).Node().Name()}); err != nil {
-		t.Fatalf("transfer: %v", err)
-	}
+	g.transfer(lead, g.Member(first).Node().Name())
 	for i := range 3 {
 		until(t, "the new leader has them", func() bool { return agentsAre(g.listed(i), "a connected", "b connected") })
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -131,21 +132,38 @@ func (g *group) at(i int) adminv1.AdminClient {
 	return adminv1.NewAdminClient(conn)
 }
 
-// propose applies changes of the source as one batch of an epoch of their own.
+// propose applies changes of the source as one batch of an epoch of their own: the same batch again while its outcome is unknown.
 func (g *group) propose(source string, epoch uint64, changes ...fsm.Change) {
 	g.t.Helper()
-	ctx := patient(g.t)
-	entry, err := fsm.AppendChanges(nil, fsm.Session{Source: source, Epoch: epoch, Sequence: 1}, changes)
-	if err != nil {
-		g.t.Fatalf("make entry: %v", err)
+	for ctx := patient(g.t); ; {
+		entry, err := fsm.AppendChanges(nil, fsm.Session{Source: source, Epoch: epoch, Sequence: 1}, changes)
+		if err != nil {
+			g.t.Fatalf("make entry: %v", err)
+		}
+		var r fsm.Result
+		p, err := g.Leader().Node().Propose(ctx, entry)
+		if err == nil {
+			r, err = p.Wait(ctx)
+		}
+		switch {
+		case err == nil && (r.Duplicate || r.Counts.Changed+r.Counts.Unchanged > 0):
+			return
+		case !errors.Is(err, cluster.ErrNotLeader) && !errors.Is(err, cluster.ErrUnknown) || ctx.Err() != nil:
+			g.t.Fatalf("proposal came to %+v, %v", r, err)
+		}
 	}
-	p, err := g.Leader().Node().Propose(ctx, entry)
-	if err != nil {
-		g.t.Fatalf("propose: %v", err)
-	}
-	if r, err := p.Wait(ctx); err != nil || r.Counts.Changed+r.Counts.Unchanged == 0 {
-		g.t.Fatalf("proposal came to %+v, %v", r, err)
-	}
+}
+
+// transfer has a node hand leadership over through node i. An attempt has an election timeout's time, so it may take more than one.
+func (g *group) transfer(i int, to string) {
+	g.t.Helper()
+	until(g.t, "leadership is handed to "+to, func() bool {
+		r, err := g.at(i).TransferLeadership(patient(g.t), &adminv1.TransferLeadershipRequest{To: to})
+		if err != nil {
+			g.t.Logf("transfer: %v", err)
+		}
+		return err == nil && r.GetLeader() == to
+	})
 }
 
 func patient(t testing.TB) context.Context {
