@@ -18,15 +18,16 @@ import (
 // gone, or that the address has moved to a host which knows nothing of the connection; BULK_LQ_DATA_TIMEOUT would be minutes.
 func TestVanishedServer(t *testing.T) {
 	for name, tc := range map[string]struct {
-		fault func(l *netlab.Lab, server, relay, other *netlab.Host)
-		want  error
+		fault   func(l *netlab.Lab, server, relay, other *netlab.Host)
+		timeout time.Duration // Config.UserTimeout
+		want    error
 	}{
-		"cut off": {func(l *netlab.Lab, s, r, _ *netlab.Host) { l.CutBoth(s, r) }, syscall.ETIMEDOUT},
+		"cut off": {func(l *netlab.Lab, s, r, _ *netlab.Host) { l.CutBoth(s, r) }, DefaultUserTimeout, syscall.ETIMEDOUT},
 		"the address has moved": {func(_ *netlab.Lab, s, r, o *netlab.Host) {
 			s.Run("ip", "address", "del", s.Addr.String()+"/64", "dev", netlab.Interface)
 			o.Run("ip", "address", "add", s.Addr.String()+"/64", "dev", netlab.Interface, "nodad")
 			r.Run("ip", "neighbour", "flush", "dev", netlab.Interface) // what the new owner's advertisement does
-		}, syscall.ECONNRESET},
+		}, 30 * time.Second, syscall.ECONNRESET}, // the commands may take a while
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -48,7 +49,7 @@ func TestVanishedServer(t *testing.T) {
 				accepted <- conn
 				s.play(act{replies: []func(dhcpv6.TransactionID) []dhcpv6.Message{part(0, 3)}, silent: true}, conn)
 			})
-			d := Config{}.Dialer()
+			d := Config{UserTimeout: tc.timeout}.Dialer()
 			config := Config{ClientID: ownID, Dial: func(ctx context.Context, addr string) (net.Conn, error) { return relay.Dial(ctx, d, "tcp", addr) }}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
