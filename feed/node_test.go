@@ -262,12 +262,15 @@ func serve(t *testing.T, n *node) string {
 	return address
 }
 
-// serveAt runs a node at an address until it is stopped, or the test ends.
+// serveAt runs a node at an address until it is stopped, or the test ends. A port that it was given (port 0) stays the test's.
 func serveAt(t *testing.T, n *node, at string) (address string, stop func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if listener.Addr().String() != at {
+		hold(t, listener)
 	}
 	server := grpc.NewServer()
 	ingestv1.RegisterIngestServer(server, n)
@@ -281,6 +284,25 @@ func serveAt(t *testing.T, n *node, at string) (address string, stop func()) {
 	})
 	t.Cleanup(stop)
 	return listener.Addr().String(), stop
+}
+
+// hold keeps a listener's port from others until the test ends, also while nobody listens there, by a connection that stays. The kernel
+// gives such a port to nobody who does not ask for it.
+func hold(t *testing.T, l net.Listener) {
+	t.Helper()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := l.Accept()
+	if err != nil {
+		t.Fatal(errors.Join(err, client.Close()))
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(client.Close(), held.Close()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // list is a source of leases with the numbers 0 to n-1 as addresses.
