@@ -3,6 +3,7 @@ package leasehold
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -62,12 +63,7 @@ func TestLeasesReachTheCluster(t *testing.T) {
 // startServer runs coredhcp until the test ends, and gives its address.
 func startServer(t *testing.T, cluster string) *net.UDPAddr {
 	t.Helper()
-	free, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := free.LocalAddr().(*net.UDPAddr)
-	free.Close()
+	at := freePort(t)
 	path := filepath.Join(t.TempDir(), "config.yml")
 	text := fmt.Sprintf("server6:\n    listen: \"[::1]:%d\"\n    plugins:\n        - server_id: LL 00:de:ad:be:ef:00\n        - prefix: 2001:db8:8000::/40 56\n"+
 		"        - leasehold: source=coredhcp cluster=%s insecure wait=20s\n", at.Port, cluster)
@@ -89,6 +85,23 @@ func startServer(t *testing.T, cluster string) *net.UDPAddr {
 	}
 	t.Cleanup(s.Close)
 	return at
+}
+
+// freePort is an address that nobody uses, with a port below those that the kernel gives to whoever wants any: it stays free.
+func freePort(t *testing.T) *net.UDPAddr {
+	t.Helper()
+	var last error
+	for range 100 {
+		at := &net.UDPAddr{IP: net.IPv6loopback, Port: 10240 + rand.IntN(22000)}
+		free, err := net.ListenUDP("udp6", at)
+		if err == nil {
+			free.Close()
+			return at
+		}
+		last = err
+	}
+	t.Fatal(last)
+	return nil
 }
 
 // serverOf asks for the server's DUID.
