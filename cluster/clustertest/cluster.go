@@ -82,8 +82,12 @@ func (c *Cluster) Add(change func(*cluster.Config)) *Member {
 	if err != nil {
 		c.tb.Fatalf("listen: %v", err)
 	}
+	gossipAt, err := lowPort()
+	if err != nil {
+		c.tb.Fatalf("find a port for gossip: %v", err)
+	}
 	c.mu.Lock()
-	m := &Member{Index: len(c.members), Dir: filepath.Join(c.dir, fmt.Sprintf("node-%d", len(c.members))), cluster: c, port: p, change: change}
+	m := &Member{Index: len(c.members), Dir: filepath.Join(c.dir, fmt.Sprintf("node-%d", len(c.members))), cluster: c, port: p, gossipAt: gossipAt, change: change}
 	m.grpc = fmt.Sprintf("node-%d.test:1", m.Index)
 	if c.options.GRPC != nil {
 		m.grpc = c.options.GRPC(m.Index)

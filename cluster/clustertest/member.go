@@ -22,16 +22,17 @@ type Member struct {
 	Index int
 	Dir   string // its data directory
 
-	cluster *Cluster
-	port    *port
-	grpc    string
-	change  func(*cluster.Config)
+	cluster  *Cluster
+	port     *port
+	grpc     string
+	gossipAt string
+	change   func(*cluster.Config)
 
 	running atomic.Pointer[cluster.Node] // nil while stopped
 	last    atomic.Pointer[cluster.Node] // of the newest start
 	state   atomic.Pointer[fsm.FSM]
 	gossip  atomic.Pointer[membership.Gossip]
-	address string // of the gossip, kept over starts
+	address string // of the gossip, once it has begun
 
 	mu     sync.Mutex
 	cancel context.CancelFunc
@@ -153,11 +154,8 @@ func (m *Member) TryStart() error {
 
 func (m *Member) newGossip() (*membership.Gossip, error) {
 	conf := membership.Config{
-		Cluster: "clustertest", Bind: "127.0.0.1:0", PeersFile: filepath.Join(m.Dir, cluster.PeersFile), Logger: m.cluster.logger,
+		Cluster: "clustertest", Bind: m.gossipAt, PeersFile: filepath.Join(m.Dir, cluster.PeersFile), Logger: m.cluster.logger,
 		RejoinInterval: 500 * time.Millisecond, ProbeInterval: 500 * time.Millisecond,
-	}
-	if m.address != "" {
-		conf.Bind = m.address
 	}
 	for _, other := range m.cluster.Members() {
 		if other != m && other.address != "" {

@@ -1,8 +1,13 @@
 package clustertest
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
+	"syscall"
 )
 
 // port keeps a TCP port for the whole life of a cluster, so that a node that is started again finds it free. While no node
@@ -13,6 +18,33 @@ type port struct {
 
 	mu     sync.Mutex
 	holder *held
+}
+
+// lowPort is a loopback address that nobody uses over TCP or UDP, with a port below those that the kernel gives to whoever wants any: it
+// is free again whenever a node has left it.
+func lowPort() (string, error) {
+	alone := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) { // a port that is only held is taken, too
+		if failed := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 0) }); failed != nil {
+			err = failed
+		}
+		return err
+	}}
+	var last error
+	for range 500 {
+		at := fmt.Sprintf("127.0.0.1:%d", 10240+rand.IntN(32768-10240))
+		tcp, err := alone.Listen(context.Background(), "tcp", at)
+		if err == nil {
+			var udp net.PacketConn
+			if udp, err = alone.ListenPacket(context.Background(), "udp", at); err == nil {
+				err = udp.Close()
+			}
+			if err = errors.Join(err, tcp.Close()); err == nil {
+				return at, nil
+			}
+		}
+		last = err
+	}
+	return "", last
 }
 
 func newPort() (*port, error) {
