@@ -62,6 +62,9 @@ func (s *statusKea) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// uptime is what a Kea that began then says of it. Whoever says the same number of seconds for ever begins anew every second.
+func uptime(began time.Time) int64 { return int64(time.Since(began) / time.Second) }
+
 func TestVigil(t *testing.T) {
 	kea := &statusKea{}
 	server := httptest.NewServer(kea)

@@ -47,6 +47,7 @@ func TestPace(t *testing.T) {
 // TestGlanceLooksAtKea although the next look is due in an hour.
 func TestGlanceLooksAtKea(t *testing.T) {
 	var looks, pages atomic.Int64
+	began := time.Now()
 	kea := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var q request
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
@@ -55,7 +56,7 @@ func TestGlanceLooksAtKea(t *testing.T) {
 		switch q.Command {
 		case "status-get":
 			looks.Add(1)
-			write(w, http.StatusOK, []response{{Arguments: map[string]any{"pid": 7, "uptime": 100, "reload": 100}}})
+			write(w, http.StatusOK, []response{{Arguments: map[string]any{"pid": 7, "uptime": uptime(began), "reload": uptime(began)}}})
 		case "lease6-get-page":
 			pages.Add(1)
 			write(w, http.StatusOK, []response{{Result: resultEmpty}})

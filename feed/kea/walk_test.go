@@ -242,7 +242,7 @@ func TestWalkOfLargeLeases(t *testing.T) {
 		l := madeLease(i)
 		leases[l["ip-address"].(string)] = l
 	}
-	k := &pagesModel{leases: leases, tell: true, pid: 1, touched: map[string]bool{}}
+	k := &pagesModel{leases: leases, tell: true, pid: 1, began: time.Now(), touched: map[string]bool{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var c recordedCommand
 		body, _ := io.ReadAll(r.Body)
@@ -266,7 +266,7 @@ func TestWalkOfLargeLeases(t *testing.T) {
 
 // TestWalkOnce: whoever keeps the schedule gets one statement for each read.
 func TestWalkOnce(t *testing.T) {
-	server := httptest.NewServer(&pagesModel{leases: map[string]map[string]any{"x": madeLease(0)}, tell: true, pid: 1, touched: map[string]bool{}, textual: true})
+	server := httptest.NewServer(&pagesModel{leases: map[string]map[string]any{"x": madeLease(0)}, tell: true, pid: 1, began: time.Now(), touched: map[string]bool{}, textual: true})
 	defer server.Close()
 	b := &book{}
 	w := newWalk(walkConfig{control: newTestControl(t, ControlConfig{URL: server.URL}), once: true})

@@ -24,7 +24,8 @@ func (k *partnered) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	switch {
 	case strings.Contains(string(body), "status-get"):
-		fmt.Fprintf(w, `[{"result":0,"arguments":{"pid":1,"uptime":9,"reload":9,"high-availability":[{"ha-servers":{"local":{"state":%q},"remote":{}}}]}}]`, k.state)
+		up := uptime(time.Unix(k.began, 0))
+		fmt.Fprintf(w, `[{"result":0,"arguments":{"pid":1,"uptime":%d,"reload":%d,"high-availability":[{"ha-servers":{"local":{"state":%q},"remote":{}}}]}}]`, up, up, k.state)
 	case strings.Contains(string(body), "lease6-get-page"):
 		k.mu.Lock()
 		k.lists++

@@ -26,6 +26,7 @@ type pagesModel struct {
 	exact   bool // an empty last page is result 3
 	tell    bool // status-get is allowed
 	pid     int
+	began   time.Time // for the first time; a restart shows in the pid
 	first   int      // pid when the newest first page was asked for
 	plan    []string // what to do at each next page: "", "fail", "drop", "garbage", "forget", "restart", "add", "delete"
 	touched map[string]bool
@@ -44,7 +45,8 @@ func (k *pagesModel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case c.Command == "lease6-get-page":
 		k.page(w, c.Arguments["from"].(string), int(c.Arguments["limit"].(float64)))
 	case c.Command == "status-get" && k.tell:
-		fmt.Fprintf(w, `[{"result":0,"arguments":{"pid":%d,"uptime":1000,"reload":1000}}]`, k.pid)
+		up := uptime(k.began)
+		fmt.Fprintf(w, `[{"result":0,"arguments":{"pid":%d,"uptime":%d,"reload":%d}}]`, k.pid, up, up)
 	default:
 		io.WriteString(w, `[{"result":2,"text":"not supported"}]`)
 	}
@@ -117,7 +119,7 @@ func TestWalkAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		k := &pagesModel{
 			leases: map[string]map[string]any{}, textual: rapid.Bool().Draw(rt, "textual"), exact: rapid.Bool().Draw(rt, "exact"), tell: rapid.Bool().Draw(rt, "tell"),
-			pid: 1, touched: map[string]bool{},
+			pid: 1, began: time.Now(), touched: map[string]bool{},
 			plan: rapid.SliceOfN(rapid.SampledFrom([]string{"", "", "", "", "fail", "drop", "garbage", "restart", "add", "delete"}), 0, 6).Draw(rt, "plan"),
 		}
 		for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, 2000), 0, 40, rapid.ID[int]).Draw(rt, "leases") {
