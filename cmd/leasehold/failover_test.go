@@ -198,19 +198,31 @@ func (r *failoverRig) strike(t testing.TB, f fault) (again, first time.Duration)
 	return again, first
 }
 
+// moves is how often in a row the address may move by itself: that daemons on a busy machine do not hear each other in time is no fault of
+// the cluster, but that it moves whenever leadership does would be.
+const moves = 2
+
 // prepare waits until all is well and gives leadership to the node that the address leads to, or to another one.
 func (r *failoverRig) prepare(t testing.TB, leader bool) *nsNode {
 	t.Helper()
 	n := r.holder(t)
-	if leads := r.Leader(t); leader != (leads == n) {
-		next := n
-		if !leader {
-			next = r.Nodes[(slices.Index(r.Nodes, n)+1)%len(r.Nodes)]
+	for moved := 0; ; moved++ {
+		if leads := r.Leader(t); leader != (leads == n) {
+			next := n
+			if !leader {
+				next = r.Nodes[(slices.Index(r.Nodes, n)+1)%len(r.Nodes)]
+			}
+			r.Lead(t, next)
 		}
-		r.Lead(t, next)
-	}
-	if h := r.holder(t); h != n {
-		t.Fatalf("the address moved from %s to %s though nothing happened", n.Name, h.Name)
+		h := r.holder(t)
+		if h == n {
+			break
+		}
+		if moved == moves {
+			t.Fatalf("the address moved from %s to %s though nothing happened, and twice before", n.Name, h.Name)
+		}
+		t.Logf("the address moved from %s to %s though nothing happened", n.Name, h.Name)
+		n = h
 	}
 	// Two may have held the address when a link came back: the relay asks the wrong one until it is told again.
 	began := time.Now()
