@@ -27,8 +27,8 @@ type pagesModel struct {
 	tell    bool // status-get is allowed
 	pid     int
 	began   time.Time // for the first time; a restart shows in the pid
-	first   int      // pid when the newest first page was asked for
-	plan    []string // what to do at each next page: "", "fail", "drop", "garbage", "forget", "restart", "add", "delete"
+	first   int       // pid when the newest first page was asked for
+	plan    []string  // what to do at each next page: "", "fail", "drop", "garbage", "forget", "restart", "add", "delete"
 	touched map[string]bool
 }
 
