@@ -27,9 +27,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type cluster struct {
 	mu      sync.Mutex
 	epoch   uint64
-	known   bool     // whether the epoch's state is there
-	applied uint64   // in the epoch
-	log     []string // what the epoch's batches did, in order
+	known   bool            // whether the epoch's state is there
+	applied uint64          // in the epoch
+	log     []string        // what the epoch's batches did, in order
+	past    map[uint64]bool // epochs that another has followed
 	epochs  int
 	index   uint64
 }
@@ -198,7 +199,14 @@ func (n *node) refuse(b *ingestv1.Batch) error {
 func (c *cluster) welcome(epoch uint64) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.past[epoch] { // of a session that was left because its node was slow
+		return 0, status.Error(codes.FailedPrecondition, "another epoch has followed")
+	}
 	if epoch != c.epoch {
+		if c.past == nil {
+			c.past = map[uint64]bool{}
+		}
+		c.past[c.epoch] = true
 		c.epoch, c.known, c.applied, c.log = epoch, true, 0, nil
 		c.epochs++
 	}
