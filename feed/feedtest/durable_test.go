@@ -70,10 +70,13 @@ func durable(t *testing.T, kill func(s *scene, leader *Node)) {
 	}
 	s.while(clients, 0, acquire, func() {
 		leader := s.cluster.Leader()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
 		select {
 		case <-half:
 			kill(s, leader)
-		case <-t.Context().Done():
+		case <-ctx.Done():
+			t.Errorf("%d of %d clients were answered; the leader lives", answered.Load(), len(clients))
 		}
 	})
 	have, err := s.cluster.Bindings(t.Context(), s.cluster.Follower(), source)
