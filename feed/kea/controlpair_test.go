@@ -9,8 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// newPair makes two Keas of one hot-standby pair, each with the HA hook's own listener, on loopback.
-func newPair(t *testing.T) (keas [2]*keaProcess, urls [2]string) {
+// newPair makes two Keas of one hot-standby pair, each with the HA hook's own listener, on loopback. The one that is held, if any, stays in
+// state waiting until it is told ha-continue.
+func newPair(t *testing.T, held int) (keas [2]*keaProcess, urls [2]string) {
 	t.Helper()
 	names := [2]string{"a", "b"}
 	var peers []any
@@ -22,6 +23,9 @@ func newPair(t *testing.T) (keas [2]*keaProcess, urls [2]string) {
 		ha := map[string]any{
 			"this-server-name": names[i], "mode": "hot-standby", "heartbeat-delay": 300, "max-response-delay": 2000, "max-unacked-clients": 0, "peers": peers,
 			"multi-threading": map[string]any{"enable-multi-threading": true, "http-dedicated-listener": true, "http-listener-threads": 2, "http-client-threads": 2},
+		}
+		if i == held {
+			ha["state-machine"] = map[string]any{"states": []any{map[string]any{"state": "waiting", "pause": "once"}}}
 		}
 		keas[i] = newKea(t, map[string]any{
 			"multi-threading": map[string]any{"enable-multi-threading": true},
@@ -37,7 +41,7 @@ func newPair(t *testing.T) (keas [2]*keaProcess, urls [2]string) {
 // TestWalkOfAPair goes through what an agent beside a standby sees: it begins, fetches its primary's leases, has them all, loses the primary.
 func TestWalkOfAPair(t *testing.T) {
 	t.Parallel()
-	keas, urls := newPair(t)
+	keas, urls := newPair(t, 1)
 	primary, standby := keas[0], keas[1]
 	primary.start()
 	primary.until("serves alone", func() bool {
@@ -53,6 +57,7 @@ func TestWalkOfAPair(t *testing.T) {
 	if !get(b, func() bool { return b.partial || b.begins > 1 }) {
 		t.Error("the first statement of a standby that is waiting for its primary's leases claims to be whole")
 	}
+	standby.must("ha-continue", nil, nil)
 	if want, got := primary.all(), b.complete(t, 1); len(want) != 300 || !maps.Equal(want, got) {
 		t.Errorf("(-primary +walk of the standby):\n%.3000s", cmp.Diff(want, got))
 	}
@@ -73,10 +78,12 @@ func TestWalkOfAPair(t *testing.T) {
 // TestWalkOfAServerThatNeverSynchronised: it was away, its partner served, and is not there when it comes back.
 func TestWalkOfAServerThatNeverSynchronised(t *testing.T) {
 	t.Parallel()
-	keas, urls := newPair(t)
+	keas, urls := newPair(t, 0)
 	b := &book{}
 	_, ring := follow(t, walkConfig{control: newTestControl(t, ControlConfig{URL: urls[0]})}, b)
 	keas[0].start()
+	until(t, "it is seen waiting", func() bool { return get(b, func() int { return b.begins }) > 0 })
+	keas[0].must("ha-continue", nil, nil)
 	keas[0].until("serves alone", func() bool {
 		var heartbeat struct{ State string }
 		return keas[0].command("ha-heartbeat", nil, &heartbeat) == nil && heartbeat.State == "partner-down"

@@ -10,7 +10,7 @@ import (
 // would wait for ever for a peer that says that it is a backup.
 func TestKeaServesAlthoughTheRoleIsWrong(t *testing.T) {
 	t.Parallel()
-	keas, urls := newPair(t)
+	keas, urls := newPair(t, -1)
 	l, err := net.Listen("tcp", strings.TrimSuffix(strings.TrimPrefix(urls[1], "http://"), "/"))
 	if err != nil {
 		t.Fatal(err)
