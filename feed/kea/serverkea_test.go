@@ -55,10 +55,11 @@ func TestServerBesideARealKea(t *testing.T) {
 			same := func(step string) {
 				t.Helper()
 				want := k.inForce()
-				ok := func() bool { return maps.Equal(want, r.sink.set()) }
+				var got map[string]string
+				ok := func() bool { got = r.sink.set(); return maps.Equal(want, got) }
 				limit := time.Now().Add(time.Minute)
 				until(t, step, func() bool { return ok() || time.Now().After(limit.Add(-2*time.Second)) })
-				if diff := cmp.Diff(want, r.sink.set()); diff != "" {
+				if diff := cmp.Diff(want, got); diff != "" {
 					t.Fatalf("after %s (-Kea +cluster): %.2000s", step, diff)
 				}
 			}
@@ -124,7 +125,6 @@ func TestTornLineIsMadeGoodByKea(t *testing.T) {
 	k.add(madeLease(100))
 	k.add(madeLease(102))
 	until(t, "Kea's memory", func() bool { return maps.Equal(k.inForce(), r.sink.set()) })
-	if c := r.server.Condition(); c.Refused != 1 {
-		t.Errorf("%+v", c)
-	}
+	// Kea may have been asked before the line was read.
+	until(t, "one line is refused", func() bool { return r.server.Condition().Refused == 1 })
 }
