@@ -22,6 +22,7 @@ import (
 type book struct {
 	mu       sync.Mutex
 	leases   map[string]string // stated by the statement under way, or the last
+	whole    map[string]string // as the newest statement that ended left them
 	links    []link
 	linked   bool
 	partial  bool
@@ -43,7 +44,7 @@ func (b *book) take(ctx context.Context, c chunk) error {
 		b.latest = time.Now()
 	case c.end:
 		b.ends++
-		b.open = false
+		b.open, b.whole = false, maps.Clone(b.leases)
 	default:
 		if c.asked.Before(b.latest) || c.asked.After(time.Now()) || c.events || len(c.rows) == 0 {
 			b.disorder = "a page asked at the wrong time, of events, or empty"
@@ -69,11 +70,11 @@ func get[T any](b *book, f func() T) T {
 	return f()
 }
 
-// complete waits until so many statements have ended.
+// complete waits until so many statements have ended, and gives what the newest of them had, although another may have begun.
 func (b *book) complete(t *testing.T, ends int) map[string]string {
 	t.Helper()
 	until(t, "a full statement ends", func() bool { return get(b, func() int { return b.ends }) >= ends })
-	return get(b, func() map[string]string { return maps.Clone(b.leases) })
+	return get(b, func() map[string]string { return b.whole })
 }
 
 // follow runs a walk until the test ends.
