@@ -437,6 +437,10 @@ func TestEarlyAnswers(t *testing.T) {
 			t.Fatal(reply)
 		}
 	}
+	// The next one has its time for itself.
+	if err := r.sink.has(r.ctx, func() bool { return r.sink.changes == 20+heldEarly/len(many)*len(many) }); err != nil {
+		t.Fatal(err)
+	}
 	replied := make(chan pushReply)
 	r.group.Go(func() {
 		reply, err := post(r.ctx, r.client, r.url, bulk(many, nil), nil)
