@@ -65,7 +65,7 @@ func (w *witness) out(_ context.Context, c chunk) error {
 // await waits until a condition holds. It is looked at under the lock.
 func (w *witness) await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(2 * time.Minute)
 	for {
 		w.mu.Lock()
 		news, ok := w.news, holds()
