@@ -49,6 +49,9 @@ func TestRate(t *testing.T) {
 		t.Logf("of %d clients a second are served: %.0f with the cluster as backup peer (%v of Kea's processor time each), %.0f without (%v)",
 			rate, a, costA.Round(time.Microsecond), b, costB.Round(time.Microsecond))
 		with, without = max(with, a), max(without, b)
+		if asked := 0.9 * float64(rate); a < asked && b < asked {
+			break // both have their limit behind them: beyond it a server has work enough to serve nobody
+		}
 	}
 	t.Logf("at most %.0f clients a second with, %.0f without: %.0f %%", with, without, 100*with/without)
 	s.equal("the load")
